@@ -1,0 +1,140 @@
+package completion
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// Code names one kind of error, in API answers, events and stored jobs alike.
+type Code string
+
+const (
+	CodeInvalidJSON      Code = "invalid_json"
+	CodeInvalidRequest   Code = "invalid_request"
+	CodeTooLarge         Code = "request_too_large"
+	CodeMediaType        Code = "unsupported_media_type"
+	CodeNotFound         Code = "not_found"
+	CodeMethod           Code = "method_not_allowed"
+	CodeKeyConflict      Code = "idempotency_key_conflict"
+	CodeUnavailable      Code = "service_unavailable"
+	CodeInternal         Code = "internal_error"
+	CodeCancelled        Code = "cancelled"
+	CodeDraining         Code = "worker_draining"
+	CodeTimeout          Code = "generation_timeout"
+	CodeUnreachable      Code = "upstream_unreachable"
+	CodeCut              Code = "upstream_cut"
+	CodeStalled          Code = "upstream_stalled"
+	CodeRateLimited      Code = "upstream_rate_limited"
+	CodeQuota            Code = "insufficient_quota"
+	CodeUpstream         Code = "upstream_error"
+	CodeUpstreamRejected Code = "upstream_rejected"
+	CodeUpstreamGarbage  Code = "upstream_invalid"
+	CodeAnswerTooLarge   Code = "answer_too_large"
+)
+
+// Kind is what follows from a code.
+type Kind struct {
+	Status    int    // HTTP status when the API answers with it
+	Type      string // "type" in OpenAI's error envelope
+	Retryable bool   // the same act may succeed later
+	Text      string // default message
+}
+
+const (
+	typeInvalid = "invalid_request_error"
+	typeServer  = "server_error"
+)
+
+var kinds = map[Code]Kind{
+	CodeInvalidJSON:      {http.StatusBadRequest, typeInvalid, false, "The body is not valid JSON."},
+	CodeInvalidRequest:   {http.StatusBadRequest, typeInvalid, false, "The request is not valid."},
+	CodeTooLarge:         {http.StatusRequestEntityTooLarge, typeInvalid, false, "The body is too large."},
+	CodeMediaType:        {http.StatusUnsupportedMediaType, typeInvalid, false, "The body must be application/json."},
+	CodeNotFound:         {http.StatusNotFound, typeInvalid, false, "There is nothing here by that name."},
+	CodeMethod:           {http.StatusMethodNotAllowed, typeInvalid, false, "This method is not allowed here."},
+	CodeKeyConflict:      {http.StatusConflict, typeInvalid, false, "This idempotency key was used with another body."},
+	CodeUnavailable:      {http.StatusServiceUnavailable, typeServer, true, "A part of the service is down; try again."},
+	CodeInternal:         {http.StatusInternalServerError, typeServer, true, "Something went wrong on our side."},
+	CodeCancelled:        {http.StatusConflict, "cancelled", false, "The job was cancelled."},
+	CodeDraining:         {http.StatusServiceUnavailable, typeServer, true, "The worker is shutting down; another continues."},
+	CodeTimeout:          {http.StatusGatewayTimeout, typeServer, false, "The generation took longer than it may."},
+	CodeUnreachable:      {http.StatusBadGateway, typeServer, true, "The upstream could not be reached."},
+	CodeCut:              {http.StatusBadGateway, typeServer, true, "The upstream's stream ended before the answer did."},
+	CodeStalled:          {http.StatusGatewayTimeout, typeServer, true, "The upstream stopped sending."},
+	CodeRateLimited:      {http.StatusTooManyRequests, "rate_limit_error", true, "The upstream's rate limit is reached."},
+	CodeQuota:            {http.StatusTooManyRequests, "insufficient_quota", false, "The upstream account's quota is used up."},
+	CodeUpstream:         {http.StatusBadGateway, typeServer, true, "The upstream failed."},
+	CodeUpstreamRejected: {http.StatusBadRequest, typeInvalid, false, "The upstream refused the request."},
+	CodeUpstreamGarbage:  {http.StatusBadGateway, typeServer, true, "The upstream sent what is not a chat completion stream."},
+	CodeAnswerTooLarge:   {http.StatusBadGateway, typeServer, false, "The upstream's answer is larger than the limit."},
+}
+
+// Kind returns the table's row for c; an unknown code counts as internal.
+func (c Code) Kind() Kind {
+	if k, ok := kinds[c]; ok {
+		return k
+	}
+	return kinds[CodeInternal]
+}
+
+// Error is the one error shape of the domain: what a job failed with and what the API answers with. Its text is safe
+// to show to a client; the cause is for logs only.
+type Error struct {
+	Code           Code          `json:"code"`
+	Message        string        `json:"message"`
+	Retryable      bool          `json:"retryable"`
+	UpstreamStatus int           `json:"upstream_status,omitempty"` // HTTP status of the upstream, if it answered
+	Param          string        `json:"param,omitempty"`           // the field at fault, as a path: messages[0].role
+	RetryAfter     time.Duration `json:"-"`                         // wait at least this long; 0: not said
+	Cause          error         `json:"-"`
+}
+
+// NewError returns an error of kind c; an empty message means the table's text.
+func NewError(c Code, message string) *Error {
+	k := c.Kind()
+	if message == "" {
+		message = k.Text
+	}
+	return &Error{Code: c, Message: message, Retryable: k.Retryable}
+}
+
+// Invalid returns an invalid_request error that names the field at fault.
+func Invalid(param, format string, args ...any) *Error {
+	e := NewError(CodeInvalidRequest, fmt.Sprintf(format, args...))
+	e.Param = param
+	return e
+}
+
+// Because returns e with cause, which is logged but never shown.
+func (e *Error) Because(cause error) *Error { e.Cause = cause; return e }
+
+func (e *Error) Error() string {
+	s := string(e.Code) + ": " + e.Message
+	if e.Param != "" {
+		s += " (" + e.Param + ")"
+	}
+	if e.Cause != nil {
+		s += ": " + e.Cause.Error()
+	}
+	return s
+}
+
+func (e *Error) Unwrap() error { return e.Cause }
+
+// AsError returns err as an *Error: itself if it wraps one, what the table says for the sentinels of this package, and
+// an internal error with err as its cause for all else.
+func AsError(err error) *Error {
+	var e *Error
+	switch {
+	case errors.As(err, &e):
+		return e
+	case errors.Is(err, ErrNotFound):
+		return NewError(CodeNotFound, "").Because(err)
+	case errors.Is(err, ErrConflict):
+		return NewError(CodeKeyConflict, "").Because(err)
+	default:
+		return NewError(CodeInternal, "").Because(err)
+	}
+}

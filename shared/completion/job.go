@@ -1,0 +1,81 @@
+package completion
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Job is one completion to be produced. The zero time means "not yet".
+type Job struct {
+	ID       string
+	Tenant   string
+	Lane     Lane
+	State    State
+	Model    string            // as the request names it
+	Request  json.RawMessage   // the caller's chat completion body, byte for byte
+	Metadata map[string]string // the caller's own labels
+
+	IdempotencyKey string // empty: none
+	BodyHash       string // SHA-256 of what the key must match, in hexadecimal; empty without a key
+
+	Attempt         int       // the latest attempt's number, 0 before the first
+	Tries           int       // failed attempts that count against the limit
+	Worker          string    // who claimed the latest attempt
+	CancelRequested bool      // a cancel reached the job while it was running
+	RetryAt         time.Time // not before this, after a failed attempt
+
+	Upstream     string          // name of the upstream that served the latest attempt, never its address
+	Result       json.RawMessage // completed: the whole chat.completion; otherwise what the latest attempt had so far
+	Usage        json.RawMessage // the upstream's usage object
+	FinishReason string          // of the first choice
+	Error        *Error          // why the latest attempt failed
+
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
+	StartedAt    time.Time // first claim
+	FirstTokenAt time.Time // first chunk of the latest attempt
+	FinishedAt   time.Time
+}
+
+// Ref names the job.
+func (j *Job) Ref() Ref { return Ref{Tenant: j.Tenant, Job: j.ID} }
+
+// Task is the job's message in the queue.
+func (j *Job) Task() Task { return Task{Ref: j.Ref(), Lane: j.Lane, At: j.RetryAt} }
+
+// Outcome is how an attempt, and with it the job, ended.
+type Outcome struct {
+	State        State // a final state
+	Upstream     string
+	Result       json.RawMessage
+	Usage        json.RawMessage
+	FinishReason string
+	Error        *Error
+	FirstTokenAt time.Time
+	At           time.Time
+}
+
+// Retry is how an attempt ended that another will follow.
+type Retry struct {
+	Outcome           // State is Queued
+	RetryAt time.Time // zero: at once
+	Counted bool      // false for what is not the job's fault: a drain, a crash, a lost lease
+}
+
+// Task refers to a job in the queue. It carries no content: the claim brings the request from the store.
+type Task struct {
+	Ref  Ref
+	Lane Lane
+	At   time.Time // not before this; zero: at once
+}
+
+// FinalEvent is the event that closes the log of a job in a final state.
+func (j *Job) FinalEvent() Event {
+	e := Event{Type: EventType(j.State), Attempt: j.Attempt, At: j.FinishedAt, Usage: j.Usage, FinishReason: j.FinishReason, Error: j.Error}
+	if j.State == Completed {
+		e.Result = j.Result
+	} else {
+		e.Partial = j.Result
+	}
+	return e
+}

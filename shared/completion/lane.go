@@ -1,0 +1,15 @@
+package completion
+
+// Lane is a class of service with its own queue and its own slots in every worker (I10).
+type Lane string
+
+const (
+	Interactive Lane = "interactive" // somebody waits for the answer
+	Batch       Lane = "batch"       // high volume, nobody waits
+)
+
+// Lanes are all lanes, the most urgent first.
+var Lanes = []Lane{Interactive, Batch}
+
+// Valid reports whether l is a known lane.
+func (l Lane) Valid() bool { return l == Interactive || l == Batch }
