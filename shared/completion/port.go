@@ -14,6 +14,9 @@ var (
 	ErrStale    = errors.New("a later attempt has taken the job")    // I5: this attempt may no longer write
 	ErrConflict = errors.New("idempotency key used for another job") // I7: same key, other body
 	ErrKnown    = errors.New("the queue has the job already")        // enqueued before; nothing was changed
+
+	ErrCancelled = errors.New("a cancel has been requested")           // the attempt must end as cancelled, not be retried
+	ErrLogLost   = errors.New("the log lost the job's earlier events") // see Tail.Append
 )
 
 // Log is the event log: what has happened to a job, in order, for as long as the log keeps it.
@@ -33,7 +36,9 @@ type Tail interface {
 	Last() Record
 	// Append writes e after Last, giving it the next seq, and waits until the log has it. It tries again while the
 	// outcome is unknown, until ctx ends. ErrStale: another tail has appended; nothing was written. ErrFinal: the log
-	// ends with a final record.
+	// ends with a final record. ErrLogLost: the log no longer has the record before (its server lost its data); nothing
+	// was written, and the tail is ready to begin anew at the next seq: the caller appends a started event and then
+	// restates what was said so far.
 	Append(ctx context.Context, e Event) error
 }
 

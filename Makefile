@@ -1,0 +1,60 @@
+MODULES := migrations shared api worker deployments
+BIN     := $(CURDIR)/bin
+LINT    := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+# Tests of all modules run under the race detector, in a new order each time.
+TEST    := go test -race -shuffle=on -timeout 8m
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## Build and start everything in one process
+	@go build -o $(BIN)/sluice ./deployments/cmd/sluice
+	@exec $(BIN)/sluice up
+
+.PHONY: build
+build: ## Build all programs into bin/
+	go build -o $(BIN)/ ./deployments/cmd/sluice ./api/cmd/api ./worker/cmd/worker ./migrations/cmd/migrate
+
+.PHONY: test
+test: $(BIN)/testenv ## Run all tests, installing and starting the servers they need
+	$(BIN)/testenv -- $(TEST) work
+
+.PHONY: servers
+servers: $(BIN)/testenv ## Start the servers of the tests and print how to reach them
+	@$(BIN)/testenv
+
+.PHONY: bench
+bench: ## Measure on the all-in-one; see deployments/docs/bench.md
+	@go run ./deployments/bench
+
+.PHONY: fuzz
+fuzz: ## Fuzz every parser of outside bytes for a while each (FUZZTIME, default 30s)
+	@deployments/fuzz.sh $(or $(FUZZTIME),30s)
+
+.PHONY: lint
+lint: ## Check style and module borders
+	@for m in $(MODULES); do echo "lint $$m"; (cd $$m && $(LINT) run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+
+.PHONY: format
+format: ## Format all code
+	@for m in $(MODULES); do (cd $$m && $(LINT) fmt --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+
+.PHONY: verify
+verify: ## Check that go.mod files are tidy and that each module builds by itself
+	@for m in $(MODULES); do echo "verify $$m"; (cd $$m && GOWORK=off go mod tidy -diff && GOWORK=off go build ./...) || exit 1; done
+
+.PHONY: generate
+generate: ## Write generated docs and golden files anew
+	go test ./deployments/cmd/sluice ./api/... -update
+
+.PHONY: clean
+clean: ## Remove what was built; the data folder stays
+	rm -rf $(BIN)
+
+.PHONY: $(BIN)/testenv
+$(BIN)/testenv:
+	@CGO_ENABLED=0 go build -o $@ ./deployments/cmd/testenv

@@ -1,0 +1,144 @@
+// Package api is the public seam of the HTTP API: its command, the all-in-one program and the tests that run it use
+// nothing else.
+//
+// It accepts jobs, answers for them, and serves their events; it generates nothing. Any number of processes may run
+// side by side. Besides HTTP it answers viewers' replay requests on NATS and brings jobs back that the queue has lost.
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"sluice/api/internal/jobs"
+	"sluice/api/internal/page"
+	"sluice/api/internal/sse"
+	"sluice/shared/backend"
+	"sluice/shared/completion"
+	"sluice/shared/service"
+	"sluice/shared/sweeper"
+)
+
+// Config of an API process.
+type Config struct {
+	HTTPAddr           string        `name:"http-addr" env:"SLUICE_HTTP_ADDR" default:"127.0.0.1:8080" help:"Address of the HTTP API."`
+	Tenant             string        `env:"SLUICE_TENANT" default:"local" help:"Tenant that owns what is submitted: 1 to 64 of a-z, 0-9, _ and -."`
+	PublicNATSURL      string        `name:"public-nats-url" env:"SLUICE_PUBLIC_NATS_URL" help:"NATS address that clients are told; by default the one the API itself uses."`
+	PublicWebSocketURL string        `name:"public-websocket-url" env:"SLUICE_PUBLIC_WEBSOCKET_URL" help:"NATS WebSocket address that clients are told."`
+	Heartbeat          time.Duration `env:"SLUICE_HEARTBEAT" default:"15s" help:"Pause between comments on an idle event stream."`
+	ClientLimit        time.Duration `env:"SLUICE_CLIENT_LIMIT" default:"30s" help:"Longest a client may take to read one event before its stream is ended."`
+	StopLimit          time.Duration `env:"SLUICE_STOP_LIMIT" default:"10s" help:"Longest a stopping API waits for requests to end."`
+}
+
+// Validate reports all faults of c at once.
+func (c Config) Validate() error {
+	var err error
+	if !completion.ValidToken(c.Tenant) {
+		err = errors.Join(err, fmt.Errorf("tenant %q: want 1 to 64 of a-z, 0-9, _ and -", c.Tenant))
+	}
+	for name, d := range map[string]time.Duration{"heartbeat": c.Heartbeat, "client limit": c.ClientLimit, "stop limit": c.StopLimit} {
+		if d <= 0 {
+			err = errors.Join(err, fmt.Errorf("%s %s: want more than 0", name, d))
+		}
+	}
+	return err
+}
+
+// API serves HTTP.
+type API struct {
+	config   Config
+	back     *backend.Backend
+	log      *slog.Logger
+	listener net.Listener
+	server   *http.Server
+	hangUp   context.CancelCauseFunc // ends the event streams
+}
+
+// Limits on what a client may send before its request is read.
+const (
+	headerLimit = 10 * time.Second
+	idleLimit   = 2 * time.Minute
+	headerBytes = 64 << 10
+)
+
+// New listens on the configured address, so that a port in use is an error here, and builds the routes.
+func New(c Config, back *backend.Backend, log *slog.Logger) (*API, error) {
+	stopping, hangUp := context.WithCancelCause(context.Background())
+	routes, err := routes(stopping, c, back, log)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", c.HTTPAddr)
+	if err != nil {
+		return nil, fmt.Errorf("listen for HTTP on %s (set SLUICE_HTTP_ADDR to use another address): %w", c.HTTPAddr, err)
+	}
+	a := &API{config: c, back: back, log: log, listener: listener, hangUp: hangUp}
+	a.server = &http.Server{
+		Handler: routes, ReadHeaderTimeout: headerLimit, IdleTimeout: idleLimit, MaxHeaderBytes: headerBytes,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	return a, nil
+}
+
+// Addr is where the API listens.
+func (a *API) Addr() net.Addr { return a.listener.Addr() }
+
+// Run serves until ctx ends, then hangs up on the event streams, telling them where to resume, and lets the other
+// requests finish.
+func (a *API) Run(ctx context.Context) error {
+	return service.Run(ctx,
+		service.Runner{Name: "replay", Run: a.back.Log.ServeReplay},
+		service.Runner{Name: "sweeper", Run: sweeper.New(a.back.Store, a.back.Queue, sweeper.Config{}, a.log).Run},
+		service.Runner{Name: "http", Run: a.serve},
+	)
+}
+
+func (a *API) serve(ctx context.Context) error {
+	failed := make(chan error, 1)
+	go func() { failed <- a.server.Serve(a.listener) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve HTTP: %w", err)
+	case <-ctx.Done():
+	}
+	a.hangUp(sse.ErrStopping)
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.config.StopLimit)
+	defer cancel()
+	err := a.server.Shutdown(limit)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("requests were cut after %s: %w", a.config.StopLimit, err), a.server.Close())
+	}
+	<-failed
+	return err
+}
+
+// routes builds the whole HTTP surface. Event streams end when stopping does.
+func routes(stopping context.Context, c Config, back *backend.Backend, log *slog.Logger) (http.Handler, error) {
+	mux := http.NewServeMux()
+	config := huma.DefaultConfig("Sluice", Version)
+	config.Info.Description = "Queues LLM completions, streams them while they are generated, and keeps the answers."
+	config.DocsPath, config.SchemasPath, config.CreateHooks = "", "", nil
+	native := humago.New(mux, config)
+	jobs.Register(native, jobs.Parts{Store: back.Store, Queue: back.Queue, Log: back.Log, Bell: back.Bell, Logger: log}, jobs.Options{
+		Tenant: c.Tenant, Heartbeat: c.Heartbeat, Write: c.ClientLimit, Stopping: stopping,
+		Stream: jobs.Stream{NATSURL: c.PublicNATSURL, WebSocketURL: c.PublicWebSocketURL},
+	})
+	reference, err := page.Reference(native.OpenAPI())
+	if err != nil {
+		return nil, err
+	}
+	mux.Handle("GET /docs", reference)
+	mux.HandleFunc("GET /healthz", health)
+	mux.HandleFunc("GET /readyz", ready(back.Ready))
+	return wrap(envelope(mux), log), nil
+}
+
+// Version is stamped at build time.
+var Version = "dev"

@@ -1,0 +1,106 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"sluice/api/internal/problem"
+	"sluice/shared/completion"
+)
+
+// maxRequestID is the longest x-request-id that is taken over from a client, in bytes.
+const maxRequestID = 128
+
+// wrap puts around the routes what holds for every request: an id, safe headers, an answer after a panic, a log line.
+func wrap(routes http.Handler, log *slog.Logger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := requestID(r)
+		h := w.Header()
+		h.Set("X-Request-Id", id)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		begin := time.Now()
+		defer func() {
+			if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // a panic's value, compared as net/http does
+				log.Error("request panicked", "request_id", id, "panic", p, "stack", string(debug.Stack()))
+				problem.Write(w, fmt.Errorf("panic: %v", p))
+			}
+			log.Debug("request", "request_id", id, "method", r.Method, "path", r.URL.Path, "took", time.Since(begin))
+		}()
+		routes.ServeHTTP(w, r)
+	})
+}
+
+func requestID(r *http.Request) string {
+	id := r.Header.Get("X-Request-Id")
+	for _, c := range []byte(id) {
+		if c <= ' ' || c > '~' {
+			id = ""
+			break
+		}
+	}
+	if id == "" || len(id) > maxRequestID {
+		return "req_" + rand.Text()
+	}
+	return id
+}
+
+// envelope answers in the error envelope where the mux would answer in plain text: no such route, no such method.
+func envelope(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h, pattern := mux.Handler(r)
+		if pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		bare := &bareAnswer{header: http.Header{}}
+		h.ServeHTTP(bare, r)
+		if location := bare.header.Get("Location"); location != "" {
+			http.Redirect(w, r, location, bare.status)
+			return
+		}
+		if allow := bare.header.Get("Allow"); allow != "" {
+			w.Header().Set("Allow", allow)
+			problem.Write(w, completion.NewError(completion.CodeMethod, fmt.Sprintf("%s is not allowed here; there is %s.", r.Method, allow)))
+			return
+		}
+		problem.Write(w, completion.NewError(completion.CodeNotFound, "There is no such route; /docs lists them all."))
+	})
+}
+
+// bareAnswer keeps the status and headers of an answer and drops its body.
+type bareAnswer struct {
+	header http.Header
+	status int
+}
+
+func (b *bareAnswer) Header() http.Header         { return b.header }
+func (b *bareAnswer) WriteHeader(status int)      { b.status = status }
+func (b *bareAnswer) Write(p []byte) (int, error) { return len(p), nil }
+
+// health answers for the process alone.
+func health(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write([]byte(`{"status":"ok"}` + "\n")) // the client is gone; there is nobody to tell
+}
+
+// readyLimit bounds one readiness check.
+const readyLimit = 2 * time.Second
+
+// ready answers for the process and the servers it needs, naming the first that is away.
+func ready(check func(context.Context) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), readyLimit)
+		defer cancel()
+		if err := check(ctx); err != nil {
+			problem.Write(w, err)
+			return
+		}
+		health(w, r)
+	}
+}

@@ -1,0 +1,80 @@
+package jobs
+
+import (
+	"encoding/json"
+	"time"
+
+	"sluice/shared/completion"
+)
+
+// Job is a job as clients see it.
+type Job struct {
+	ID              string            `json:"id" example:"job_01933b1c5f6c7d8e9f00112233445566"`
+	Object          string            `json:"object" enum:"job"`
+	State           completion.State  `json:"state" enum:"queued,running,completed,failed,cancelled,expired" doc:"The last four are final."`
+	Lane            completion.Lane   `json:"lane" enum:"interactive,batch"`
+	Model           string            `json:"model"`
+	Attempt         int               `json:"attempt" doc:"The latest attempt's number; 0 before the first."`
+	CancelRequested bool              `json:"cancel_requested,omitempty" doc:"A cancel is on its way to the worker."`
+	Metadata        map[string]string `json:"metadata"`
+
+	Subject   string `json:"subject" doc:"The NATS subject on which the job's events appear."`
+	Stream    Stream `json:"stream"`
+	EventsURL string `json:"events_url" doc:"The same events as server-sent events."`
+
+	Result       json.RawMessage   `json:"result" nullable:"true" doc:"The chat.completion object; of a job that did not complete, what it had so far. Null in lists."`
+	Usage        json.RawMessage   `json:"usage" nullable:"true" doc:"Tokens as the upstream counted them; estimated if it did not get to."`
+	FinishReason *string           `json:"finish_reason" nullable:"true"`
+	Error        *completion.Error `json:"error" doc:"Why the latest attempt failed."`
+
+	CreatedAt    time.Time  `json:"created_at"`
+	StartedAt    *time.Time `json:"started_at" nullable:"true" doc:"When a worker first took the job."`
+	FirstTokenAt *time.Time `json:"first_token_at" nullable:"true" doc:"When the latest attempt's first chunk came."`
+	RetryAt      *time.Time `json:"retry_at" nullable:"true" doc:"The next attempt starts no earlier."`
+	FinishedAt   *time.Time `json:"finished_at" nullable:"true"`
+}
+
+// Stream says where to connect for the job's events. Subscribe to the subject there; ask replay.<tenant>.<job> for what
+// was missed.
+type Stream struct {
+	NATSURL      string `json:"nats_url,omitempty" example:"nats://127.0.0.1:4222"`
+	WebSocketURL string `json:"websocket_url,omitempty" example:"ws://127.0.0.1:8081"`
+}
+
+// view shows j.
+func (f *Face) view(j completion.Job) Job {
+	v := Job{
+		ID: j.ID, Object: "job", State: j.State, Lane: j.Lane, Model: j.Model, Attempt: j.Attempt,
+		CancelRequested: j.CancelRequested && !j.State.Final(), Metadata: j.Metadata,
+		Subject: j.Ref().Subject(), Stream: f.stream, EventsURL: "/v1/jobs/" + j.ID + "/events",
+		Result: orNull(j.Result), Usage: orNull(j.Usage), FinishReason: orNil(j.FinishReason), Error: j.Error,
+		CreatedAt: j.CreatedAt.UTC(), StartedAt: moment(j.StartedAt), FirstTokenAt: moment(j.FirstTokenAt),
+		RetryAt: moment(j.RetryAt), FinishedAt: moment(j.FinishedAt),
+	}
+	if v.Metadata == nil {
+		v.Metadata = map[string]string{}
+	}
+	return v
+}
+
+func orNull(raw json.RawMessage) json.RawMessage {
+	if len(raw) == 0 {
+		return json.RawMessage("null")
+	}
+	return raw
+}
+
+func orNil(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}

@@ -1,0 +1,238 @@
+// Package jobs is the native face of the API: submit, read, list, follow and cancel jobs under /v1/jobs.
+//
+// It promises that a job answered with 202 is in the store (I1), that a key is used once (I7) and that every look-up
+// carries the tenant (I8). It leaves the reading of bodies to package request and errors to package problem.
+package jobs
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"sluice/api/internal/request"
+	"sluice/shared/completion"
+	"sluice/shared/store"
+)
+
+// Store is what this face needs of the store.
+type Store interface {
+	Add(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error)
+	Get(ctx context.Context, ref completion.Ref) (completion.Job, error)
+	List(ctx context.Context, tenant string, q store.Query) (jobs []completion.Job, next string, err error)
+	Cancel(ctx context.Context, ref completion.Ref, at time.Time) (completion.Job, error)
+}
+
+// Queue is what this face needs of the queue.
+type Queue interface {
+	Enqueue(ctx context.Context, t completion.Task) error
+	Forget(ctx context.Context, t completion.Task) error
+}
+
+// Log is what this face needs of the event log.
+type Log interface {
+	completion.Log
+	Seal(ctx context.Context, job completion.Job) error
+}
+
+// Bell reaches the worker that runs a job.
+type Bell interface {
+	Cancel(ref completion.Ref)
+}
+
+// Parts are what a Face is made of.
+type Parts struct {
+	Store  Store
+	Queue  Queue
+	Log    Log
+	Bell   Bell
+	Logger *slog.Logger
+}
+
+// Options of a Face.
+type Options struct {
+	Tenant    string          // whose jobs they are
+	Stream    Stream          // where viewers connect
+	Heartbeat time.Duration   // pause between SSE comments while nothing happens
+	Write     time.Duration   // longest an SSE client may take to read one event
+	Stopping  context.Context // its end ends the event streams, with its cause
+}
+
+// Face serves the routes.
+type Face struct {
+	Parts
+	opts   Options
+	stream Stream
+}
+
+// enqueueLimit bounds how long a submit waits for the queue: the job is stored, and the sweeper brings it later.
+const enqueueLimit = 2 * time.Second
+
+// Register adds the routes to api.
+func Register(api huma.API, p Parts, o Options) {
+	f := &Face{Parts: p, opts: o, stream: o.Stream}
+	f.registerSubmit(api)
+	huma.Register(api, huma.Operation{
+		OperationID: "get-job", Method: http.MethodGet, Path: "/v1/jobs/{id}", Tags: tags, Errors: []int{404, 503},
+		Summary: "Read a job", Description: "State, attempts, result, usage and error of one job.",
+	}, f.get)
+	huma.Register(api, huma.Operation{
+		OperationID: "list-jobs", Method: http.MethodGet, Path: "/v1/jobs", Tags: tags, Errors: []int{400, 503},
+		Summary: "List jobs", Description: "Newest first, without their results. Pass the last id as `after` for the next page.",
+	}, f.list)
+	huma.Register(api, huma.Operation{
+		OperationID: "cancel-job", Method: http.MethodPost, Path: "/v1/jobs/{id}/cancel", Tags: tags, Errors: []int{404, 503},
+		Summary: "Cancel a job", Description: "Ends the job in any state, keeping the text and usage so far. A running job is told to stop " +
+			"and shows `cancel_requested` until it has; a job in a final state is returned as it is.",
+	}, f.cancel)
+	f.registerEvents(api)
+	nullable(api.OpenAPI().Components.Schemas.Map()["Job"], "error")
+}
+
+// nullable says of a property whose type is another schema that it may be null, which tags cannot.
+func nullable(s *huma.Schema, property string) {
+	s.Properties[property] = &huma.Schema{OneOf: []*huma.Schema{s.Properties[property], {Type: "null"}}}
+}
+
+var tags = []string{"Jobs"}
+
+type submitInput struct {
+	Key     string `header:"Idempotency-Key" doc:"Submitting again with the same key and body joins the existing job; with another body it is a 409."`
+	Type    string `header:"Content-Type" hidden:"true"`
+	RawBody []byte `contentType:"application/json"`
+}
+
+type jobOutput struct{ Body Job }
+
+type submitOutput struct {
+	Location string `header:"Location"`
+	Replayed string `header:"Idempotent-Replayed" doc:"true if the key had a job already"`
+	Body     Job
+}
+
+// submitBody documents what package request reads.
+type submitBody struct {
+	Request  map[string]any    `json:"request" doc:"An OpenAI chat completion body: model, messages and any other parameter. It reaches the upstream as it is, unknown parameters included; only stream and stream_options are set."`
+	Lane     completion.Lane   `json:"lane,omitempty" enum:"interactive,batch" default:"interactive" doc:"Batch jobs never delay interactive ones."`
+	Metadata map[string]string `json:"metadata,omitempty" doc:"At most 16 pairs, keys of at most 64 and values of at most 512 characters."`
+}
+
+func (f *Face) registerSubmit(api huma.API) {
+	op := huma.Operation{
+		OperationID: "submit-job", Method: http.MethodPost, Path: "/v1/jobs", Tags: tags, Errors: []int{400, 409, 413, 415, 503},
+		DefaultStatus: http.StatusAccepted, SkipValidateBody: true, MaxBodyBytes: request.MaxBytes, BodyReadTimeout: time.Minute,
+		Summary: "Submit a job", Description: "Accepts a chat completion and answers at once with the subject on which its events will appear. " +
+			"An accepted job reaches a final state whatever happens.",
+	}
+	huma.Register(api, op, f.submit)
+	media := api.OpenAPI().Paths[op.Path].Post.RequestBody.Content["application/json"]
+	media.Schema = huma.SchemaFromType(api.OpenAPI().Components.Schemas, reflect.TypeFor[submitBody]())
+	media.Example = json.RawMessage(`{"request":{"model":"sim","messages":[{"role":"user","content":"hello"}]},"lane":"interactive","metadata":{"user":"42"}}`)
+}
+
+func (f *Face) submit(ctx context.Context, in *submitInput) (*submitOutput, error) {
+	if err := request.JSON(in.Type); err != nil {
+		return nil, f.answer(err)
+	}
+	if err := request.Key(in.Key); err != nil {
+		return nil, f.answer(err)
+	}
+	body, err := request.Parse(in.RawBody)
+	if err != nil {
+		return nil, f.answer(err)
+	}
+	now := time.Now()
+	job, created, err := f.Store.Add(ctx, &completion.Job{
+		ID: completion.NewJobID(), Tenant: f.opts.Tenant, Lane: body.Lane, State: completion.Queued, Model: body.Model,
+		Request: body.Request, Metadata: body.Metadata, IdempotencyKey: in.Key, BodyHash: hash(in.Key, in.RawBody),
+		CreatedAt: now, UpdatedAt: now,
+	})
+	if err != nil {
+		return nil, f.answer(err)
+	}
+	out := &submitOutput{Location: "/v1/jobs/" + job.ID, Body: f.view(job)}
+	if !created {
+		out.Replayed = "true"
+		return out, nil
+	}
+	f.enqueue(ctx, job)
+	return out, nil
+}
+
+// enqueue hands the job to the queue. It is accepted already: what the queue misses, the sweeper brings (I1).
+func (f *Face) enqueue(ctx context.Context, job completion.Job) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), enqueueLimit)
+	defer cancel()
+	if err := f.Queue.Enqueue(ctx, job.Task()); err != nil {
+		f.Logger.Warn("job accepted but not enqueued, the sweeper will", "job_id", job.ID, "error", err)
+	}
+}
+
+// hash is what a key must match when it is used again.
+func hash(key string, body []byte) string {
+	if key == "" {
+		return ""
+	}
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:])
+}
+
+type idInput struct {
+	ID string `path:"id" doc:"The job's id."`
+}
+
+// ref names the tenant's job. An id that no job can have is answered like one that no job has.
+func (f *Face) ref(id string) (completion.Ref, error) {
+	if !completion.ValidToken(id) {
+		return completion.Ref{}, completion.ErrNotFound
+	}
+	return completion.Ref{Tenant: f.opts.Tenant, Job: id}, nil
+}
+
+func (f *Face) find(ctx context.Context, id string) (completion.Job, error) {
+	ref, err := f.ref(id)
+	if err != nil {
+		return completion.Job{}, err
+	}
+	return f.Store.Get(ctx, ref)
+}
+
+func (f *Face) get(ctx context.Context, in *idInput) (*jobOutput, error) {
+	job, err := f.find(ctx, in.ID)
+	if err != nil {
+		return nil, f.answer(err)
+	}
+	return &jobOutput{Body: f.view(job)}, nil
+}
+
+// cancel is I9: the store decides what a cancel means in the job's state; what is left is to tell the others.
+func (f *Face) cancel(ctx context.Context, in *idInput) (*jobOutput, error) {
+	ref, err := f.ref(in.ID)
+	if err != nil {
+		return nil, f.answer(err)
+	}
+	job, err := f.Store.Cancel(ctx, ref, time.Now())
+	if err != nil {
+		return nil, f.answer(err)
+	}
+	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), enqueueLimit)
+	defer done()
+	switch job.State {
+	case completion.Running:
+		f.Bell.Cancel(ref)
+	case completion.Cancelled:
+		if err = f.Log.Seal(ctx, job); err == nil {
+			err = f.Queue.Forget(ctx, job.Task())
+		}
+	}
+	if err != nil {
+		f.Logger.Warn("cancel stored but not passed on yet", "job_id", job.ID, "error", err)
+	}
+	return &jobOutput{Body: f.view(job)}, nil
+}

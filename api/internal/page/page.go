@@ -1,0 +1,70 @@
+// Package page shows the OpenAPI document as one HTML page without scripts or foreign hosts.
+package page
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+//go:embed reference.html
+var source string
+
+var reference = template.Must(template.New("reference").Funcs(template.FuncMap{"lower": strings.ToLower, "pretty": pretty}).Parse(source))
+
+// route is one operation as the page shows it.
+type route struct {
+	Method, Path string
+	*huma.Operation
+	Statuses []status
+}
+
+type status struct {
+	Code string
+	*huma.Response
+}
+
+// Reference renders doc once and serves it.
+func Reference(doc *huma.OpenAPI) (http.Handler, error) {
+	var routes []route
+	for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
+		item := doc.Paths[path]
+		for method, op := range map[string]*huma.Operation{"GET": item.Get, "POST": item.Post, "DELETE": item.Delete} {
+			if op != nil && !op.Hidden {
+				routes = append(routes, route{Method: method, Path: path, Operation: op, Statuses: statuses(op)})
+			}
+		}
+	}
+	slices.SortFunc(routes, func(a, b route) int { return strings.Compare(a.Path+a.Method, b.Path+b.Method) })
+	var html bytes.Buffer
+	err := reference.Execute(&html, map[string]any{"Info": doc.Info, "Routes": routes, "Schemas": doc.Components.Schemas.Map()})
+	if err != nil {
+		return nil, fmt.Errorf("render API reference: %w", err)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+		_, _ = w.Write(html.Bytes()) // the client is gone; there is nobody to tell
+	}), nil
+}
+
+func statuses(op *huma.Operation) []status {
+	var list []status
+	for _, code := range slices.Sorted(maps.Keys(op.Responses)) {
+		list = append(list, status{code, op.Responses[code]})
+	}
+	return list
+}
+
+func pretty(v any) (string, error) {
+	b, err := json.MarshalIndent(v, "", "  ")
+	return string(b), err
+}

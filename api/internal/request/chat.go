@@ -1,0 +1,124 @@
+package request
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/tidwall/gjson"
+
+	"sluice/shared/completion"
+)
+
+// kind is what a well-known parameter of a chat completion must be; null is allowed everywhere.
+type kind string
+
+const (
+	aString  kind = "a string"
+	aNumber  kind = "a number"
+	anInt    kind = "an integer"
+	aBool    kind = "a boolean"
+	anArray  kind = "an array"
+	anObject kind = "an object"
+)
+
+// parameters are checked early because an upstream would refuse them anyway, later and less clearly. What is not
+// listed passes through.
+var parameters = map[string]kind{
+	"frequency_penalty": aNumber, "presence_penalty": aNumber, "temperature": aNumber, "top_p": aNumber,
+	"max_tokens": anInt, "max_completion_tokens": anInt, "n": anInt, "seed": anInt, "top_logprobs": anInt,
+	"logprobs": aBool, "parallel_tool_calls": aBool, "store": aBool, "stream": aBool,
+	"tools": anArray, "functions": anArray, "modalities": anArray,
+	"logit_bias": anObject, "response_format": anObject, "stream_options": anObject, "metadata": anObject, "audio": anObject,
+	"user": aString, "service_tier": aString, "reasoning_effort": aString,
+}
+
+func (k kind) fits(v gjson.Result) bool {
+	switch k {
+	case aString:
+		return v.Type == gjson.String
+	case aNumber:
+		return v.Type == gjson.Number
+	case anInt:
+		return v.Type == gjson.Number && !strings.ContainsAny(v.Raw, ".eE")
+	case aBool:
+		return v.IsBool()
+	case anArray:
+		return v.IsArray()
+	default:
+		return v.IsObject()
+	}
+}
+
+// Chat checks a chat completion body found at path at, and returns the model that it names.
+func Chat(body gjson.Result, at string) (model string, err error) {
+	if !body.IsObject() {
+		return "", completion.Invalid(at, "The field %q must be an object: a chat completion body with model and messages.", at)
+	}
+	seen := map[string]bool{}
+	body.ForEach(func(k, v gjson.Result) bool {
+		name := k.Str
+		path := join(at, name)
+		switch want, known := parameters[name]; {
+		case seen[name]:
+			err = completion.Invalid(path, "The parameter %q is given twice.", shorten(name))
+		case name == "model":
+			model = v.Str
+			err = checkModel(v, path)
+		case name == "messages":
+			err = messages(v, path)
+		case known && v.Type != gjson.Null && !want.fits(v):
+			err = completion.Invalid(path, "The parameter %q must be %s.", name, want)
+		}
+		seen[name] = true
+		return err == nil
+	})
+	for _, name := range []string{"model", "messages"} {
+		if err == nil && !seen[name] {
+			err = completion.Invalid(join(at, name), "The parameter %q is required.", name)
+		}
+	}
+	return model, err
+}
+
+func checkModel(v gjson.Result, path string) error {
+	if v.Type != gjson.String || strings.TrimSpace(v.Str) == "" {
+		return completion.Invalid(path, "The parameter \"model\" must be a string that is not empty.")
+	}
+	if len(v.Str) > MaxModel {
+		return completion.Invalid(path, "The model's name may have at most %d bytes.", MaxModel)
+	}
+	return nil
+}
+
+func messages(v gjson.Result, path string) (err error) {
+	if !v.IsArray() {
+		return completion.Invalid(path, "The parameter \"messages\" must be an array.")
+	}
+	n := 0
+	v.ForEach(func(_, m gjson.Result) bool {
+		at := path + "[" + strconv.Itoa(n) + "]"
+		role, content := m.Get("role"), m.Get("content")
+		switch {
+		case !m.IsObject():
+			err = completion.Invalid(at, "A message must be an object with a role.")
+		case role.Type != gjson.String || role.Str == "":
+			err = completion.Invalid(at+".role", "A message must have a role, a string.")
+		case content.Exists() && content.Type != gjson.String && content.Type != gjson.Null && !content.IsArray():
+			err = completion.Invalid(at+".content", "A message's content must be a string or an array of parts.")
+		}
+		n++
+		return err == nil
+	})
+	if err == nil && n == 0 {
+		err = completion.Invalid(path, "The parameter \"messages\" must not be empty.")
+	}
+	return err
+}
+
+// join appends a member's name to a path.
+func join(at, name string) string {
+	if at == "" {
+		return shorten(name)
+	}
+	return at + "." + shorten(name)
+}

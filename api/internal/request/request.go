@@ -1,0 +1,133 @@
+// Package request reads what a client submits. It promises that what it accepts can be stored, streamed and sent to an
+// upstream as it is, byte for byte, and that what it refuses is named: every error carries the path of the field at
+// fault. What a parameter means is left to the upstream; parameters it does not know pass through.
+package request
+
+import (
+	"encoding/json"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/tidwall/gjson"
+
+	"sluice/shared/completion"
+)
+
+// Limits on a submitted body. Larger bodies are refused before they are read whole.
+const (
+	MaxBytes         = 10 << 20 // of the whole body
+	MaxDepth         = 64       // of nested arrays and objects
+	MaxModel         = 256      // bytes of the model's name
+	MaxMetadata      = 16       // pairs
+	MaxMetadataKey   = 64       // characters
+	MaxMetadataValue = 512      // characters
+	MaxKey           = 255      // bytes of an idempotency key
+)
+
+// Job is what POST /v1/jobs takes.
+type Job struct {
+	Request  json.RawMessage   // the chat completion body
+	Model    string            // as the body names it
+	Lane     completion.Lane   // default interactive
+	Metadata map[string]string // nil if there is none
+}
+
+// Parse reads and checks a whole body. Its errors are of type *completion.Error.
+func Parse(body []byte) (Job, error) {
+	if err := wellFormed(body); err != nil {
+		return Job{}, err
+	}
+	root := gjson.ParseBytes(body)
+	if !root.IsObject() {
+		return Job{}, completion.Invalid("", "The body must be a JSON object.")
+	}
+	job := Job{Lane: completion.Interactive}
+	seen := map[string]bool{}
+	var err error
+	root.ForEach(func(k, v gjson.Result) bool {
+		if seen[k.Str] {
+			err = completion.Invalid(k.Str, "The field %q is given twice.", k.Str)
+			return false
+		}
+		seen[k.Str] = true
+		err = job.field(k.Str, v)
+		return err == nil
+	})
+	if err == nil && !seen["request"] {
+		err = completion.Invalid("request", "The field \"request\" is required: a chat completion body with model and messages.")
+	}
+	return job, err
+}
+
+func (j *Job) field(name string, v gjson.Result) (err error) {
+	switch name {
+	case "request":
+		j.Request = json.RawMessage(v.Raw)
+		j.Model, err = Chat(v, "request")
+	case "lane":
+		if v.Type == gjson.Null {
+			return nil
+		}
+		j.Lane = completion.Lane(v.Str)
+		if v.Type != gjson.String || !j.Lane.Valid() {
+			err = completion.Invalid("lane", "The lane must be %q or %q.", completion.Interactive, completion.Batch)
+		}
+	case "metadata":
+		j.Metadata, err = metadata(v)
+	default:
+		err = completion.Invalid(name, "The field %q is unknown; there are request, lane and metadata.", shorten(name))
+	}
+	return err
+}
+
+func metadata(v gjson.Result) (map[string]string, error) {
+	if v.Type == gjson.Null {
+		return nil, nil
+	}
+	if !v.IsObject() {
+		return nil, completion.Invalid("metadata", "Metadata must be an object of strings.")
+	}
+	pairs := map[string]string{}
+	var err error
+	v.ForEach(func(k, v gjson.Result) bool {
+		switch path := "metadata." + shorten(k.Str); {
+		case v.Type != gjson.String:
+			err = completion.Invalid(path, "A metadata value must be a string.")
+		case k.Str == "" || utf8.RuneCountInString(k.Str) > MaxMetadataKey:
+			err = completion.Invalid(path, "A metadata key must have 1 to %d characters.", MaxMetadataKey)
+		case utf8.RuneCountInString(v.Str) > MaxMetadataValue:
+			err = completion.Invalid(path, "A metadata value may have at most %d characters.", MaxMetadataValue)
+		}
+		pairs[k.Str] = v.Str
+		return err == nil
+	})
+	if err == nil && len(pairs) > MaxMetadata {
+		err = completion.Invalid("metadata", "At most %d pairs of metadata are allowed.", MaxMetadata)
+	}
+	return pairs, err
+}
+
+// Key checks an idempotency key: 1 to MaxKey printable ASCII characters; "" means none.
+func Key(key string) error {
+	if len(key) > MaxKey || strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return completion.Invalid("Idempotency-Key", "An idempotency key must have 1 to %d printable ASCII characters.", MaxKey)
+	}
+	return nil
+}
+
+func shorten(s string) string {
+	if len(s) > 64 {
+		return strings.ToValidUTF8(s[:64], "") + "…"
+	}
+	return s
+}
+
+// JSON checks that a Content-Type names JSON; none at all is taken for it.
+func JSON(contentType string) error {
+	media, _, _ := strings.Cut(contentType, ";")
+	media = strings.ToLower(strings.TrimSpace(media))
+	if media == "" || media == "application/json" || strings.HasSuffix(media, "+json") {
+		return nil
+	}
+	return completion.NewError(completion.CodeMediaType, "")
+}

@@ -1,0 +1,127 @@
+package request_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/api/internal/request"
+	"sluice/shared/completion"
+)
+
+const chat = `{"model":"m","messages":[{"role":"user","content":"hi"}]}`
+
+func TestParse_Accepts(t *testing.T) {
+	t.Parallel()
+	body := `{"request":{"model":"m", "messages":[{"role":"user","content":[{"type":"text","text":"\ud83d\ude00"}]},{"role":"assistant","content":null}],"unknown":{"x":1e400},"temperature":null,"seed":12345678901234567890},"lane":"batch","metadata":{"k":"v"}}`
+	job, err := request.Parse([]byte(body))
+	require.NoError(t, err)
+	require.Equal(t, "m", job.Model)
+	require.Equal(t, completion.Batch, job.Lane)
+	require.Equal(t, map[string]string{"k": "v"}, job.Metadata)
+	require.Contains(t, body, string(job.Request), "the request is passed through byte for byte")
+
+	job, err = request.Parse([]byte(`{"request":` + chat + `,"lane":null,"metadata":null}`))
+	require.NoError(t, err)
+	require.Equal(t, completion.Interactive, job.Lane)
+	require.Nil(t, job.Metadata)
+}
+
+func TestParse_Refuses(t *testing.T) {
+	t.Parallel()
+	with := func(extra string) string { return `{"request":` + chat + `,` + extra + `}` }
+	param := func(extra string) string {
+		return `{"request":{"model":"m","messages":[{"role":"user","content":"hi"}],` + extra + `}}`
+	}
+	msgs := func(m string) string { return `{"request":{"model":"m","messages":` + m + `}}` }
+	for name, c := range map[string]struct {
+		body, param string
+		code        completion.Code
+	}{
+		"empty":                    {"", "", completion.CodeInvalidJSON},
+		"white space":              {" \n", "", completion.CodeInvalidJSON},
+		"cut":                      {`{"request":`, "", completion.CodeInvalidJSON},
+		"two values":               {`{} {}`, "", completion.CodeInvalidJSON},
+		"not UTF-8":                {"{\"request\":\"\xff\"}", "", completion.CodeInvalidJSON},
+		"raw NUL":                  {"{\"request\":\"\x00\"}", "", completion.CodeInvalidJSON},
+		"array":                    {`[]`, "", ""},
+		"null":                     {`null`, "", ""},
+		"nothing in it":            {`{}`, "request", ""},
+		"request null":             {`{"request":null}`, "request", ""},
+		"request text":             {`{"request":"hi"}`, "request", ""},
+		"request twice":            {`{"request":` + chat + `,"request":` + chat + `}`, "request", ""},
+		"unknown field":            {with(`"prio":1`), "prio", ""},
+		"unknown lane":             {with(`"lane":"fast"`), "lane", ""},
+		"lane number":              {with(`"lane":1`), "lane", ""},
+		"metadata array":           {with(`"metadata":[]`), "metadata", ""},
+		"metadata number":          {with(`"metadata":{"a":1}`), "metadata.a", ""},
+		"metadata long key":        {with(`"metadata":{"` + strings.Repeat("k", 65) + `":"v"}`), "metadata." + strings.Repeat("k", 64) + "…", ""},
+		"metadata long value":      {with(`"metadata":{"k":"` + strings.Repeat("v", 513) + `"}`), "metadata.k", ""},
+		"metadata NUL":             {with(`"metadata":{"k":"\u0000"}`), "metadata.k", ""},
+		"model missing":            {`{"request":{"messages":[{"role":"user"}]}}`, "request.model", ""},
+		"model empty":              {`{"request":{"model":" ","messages":[{"role":"user"}]}}`, "request.model", ""},
+		"model number":             {`{"request":{"model":4,"messages":[{"role":"user"}]}}`, "request.model", ""},
+		"model long":               {`{"request":{"model":"` + strings.Repeat("m", 257) + `","messages":[{"role":"user"}]}}`, "request.model", ""},
+		"model twice":              {`{"request":{"model":"m","model":"n","messages":[{"role":"user"}]}}`, "request.model", ""},
+		"messages missing":         {`{"request":{"model":"m"}}`, "request.messages", ""},
+		"messages empty":           {msgs(`[]`), "request.messages", ""},
+		"messages text":            {msgs(`"hi"`), "request.messages", ""},
+		"message number":           {msgs(`[{"role":"user"},1]`), "request.messages[1]", ""},
+		"role missing":             {msgs(`[{"content":"x"}]`), "request.messages[0].role", ""},
+		"content number":           {msgs(`[{"role":"user","content":1}]`), "request.messages[0].content", ""},
+		"NUL":                      {msgs(`[{"role":"user","content":"a\u0000"}]`), "request.messages[0].content", ""},
+		"lone high surrogate":      {msgs(`[{"role":"user","content":"\ud83dx"}]`), "request.messages[0].content", ""},
+		"lone low surrogate":       {msgs(`[{"role":"user","content":"\\\ude00"}]`), "request.messages[0].content", ""},
+		"two high surrogates":      {msgs(`[{"role":"user","content":"\ud83d\ud83d"}]`), "request.messages[0].content", ""},
+		"lone surrogate in a name": {param(`"x":{"\udead":1}`), "request.x", ""},
+		"temperature text":         {param(`"temperature":"hot"`), "request.temperature", ""},
+		"n fraction":               {param(`"n":1.5`), "request.n", ""},
+		"tools object":             {param(`"tools":{}`), "request.tools", ""},
+		"stream text":              {param(`"stream":"yes"`), "request.stream", ""},
+		"deep":                     {param(`"x":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000)), "request", ""},
+		"deep and never closed":    {`{"request":` + strings.Repeat(`{"a":`, 100_000), "request", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := request.Parse([]byte(c.body))
+			var e *completion.Error
+			require.ErrorAs(t, err, &e)
+			if c.code == "" {
+				c.code = completion.CodeInvalidRequest
+			}
+			require.Equal(t, c.code, e.Code)
+			require.Equal(t, c.param, e.Param)
+			require.Less(t, e.Code.Kind().Status, 500)
+			require.NotEmpty(t, e.Message)
+		})
+	}
+}
+
+func TestKey(t *testing.T) {
+	t.Parallel()
+	for _, k := range []string{"", "a", strings.Repeat("k", 255)} {
+		require.NoError(t, request.Key(k))
+	}
+	for _, k := range []string{strings.Repeat("k", 256), "é", "a\n", "\x7f"} {
+		require.Error(t, request.Key(k))
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(`{"request":` + chat + `,"lane":"batch","metadata":{"a":"b"}}`)
+	f.Add(`{"request":{"model":"\ud83d\ude00","messages":[{"role":"\u0041"}]}}`)
+	f.Fuzz(func(t *testing.T, body string) {
+		job, err := request.Parse([]byte(body))
+		if err != nil {
+			var e *completion.Error
+			require.ErrorAs(t, err, &e)
+			require.Less(t, e.Code.Kind().Status, 500)
+			return
+		}
+		require.True(t, json.Valid(job.Request))
+		require.NotEmpty(t, job.Model)
+		require.NotContains(t, job.Model, "\x00")
+	})
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"sluice/migrations"
+	"sluice/shared/queue"
+	"sluice/shared/store"
+)
+
+type doctorCmd struct {
+	remote
+	DatabaseURL string `name:"database-url" env:"SLUICE_DATABASE_URL" help:"PostgreSQL to check; none for the all-in-one."`
+	RedisURL    string `name:"redis-url" env:"SLUICE_REDIS_URL" help:"Redis to check; none for the all-in-one."`
+	NATSURL     string `name:"nats-url" env:"SLUICE_NATS_URL" help:"NATS to check; none for the all-in-one."`
+	UpstreamURL string `name:"upstream-url" env:"OPENAI_BASE_URL" help:"Upstream to check."`
+	UpstreamKey string `env:"OPENAI_API_KEY" help:"Its key."`
+}
+
+// checkLimit bounds each check.
+const checkLimit = 5 * time.Second
+
+// check is one thing that may be wrong.
+type check struct {
+	name string
+	skip string // why it is not checked; empty: it is
+	run  func(context.Context) (found string, err error)
+	hint string // what to do if it fails
+}
+
+// Run is kong's.
+func (c *doctorCmd) Run(ctx context.Context, t *terminal) error {
+	failed := 0
+	for _, check := range c.checks() {
+		if check.skip != "" {
+			fmt.Fprintf(t.out, "-     %-11s %s\n", check.name, check.skip)
+			continue
+		}
+		limited, cancel := context.WithTimeout(ctx, checkLimit)
+		found, err := check.run(limited)
+		cancel()
+		if err != nil {
+			failed++
+			fmt.Fprintf(t.out, "FAIL  %-11s %v\n      %-11s %s\n", check.name, err, "", check.hint)
+			continue
+		}
+		fmt.Fprintf(t.out, "ok    %-11s %s\n", check.name, found)
+	}
+	if failed > 0 {
+		return &exitError{1, fmt.Errorf("%d of the checks failed", failed)}
+	}
+	return nil
+}
+
+func (c *doctorCmd) checks() []check {
+	unset := func(value, name string) string {
+		if value == "" {
+			return name + " is not set; the all-in-one has its own"
+		}
+		return ""
+	}
+	checks := []check{
+		{"API", "", c.checkAPI, "Start it with make run, or set SLUICE_API_URL."},
+		{"PostgreSQL", unset(c.DatabaseURL, "SLUICE_DATABASE_URL"), c.checkDatabase, "Check SLUICE_DATABASE_URL, and run migrate up."},
+		{"Redis", unset(c.RedisURL, "SLUICE_REDIS_URL"), c.checkRedis, "Check SLUICE_REDIS_URL, and set maxmemory-policy to noeviction."},
+		{"NATS", unset(c.NATSURL, "SLUICE_NATS_URL"), c.checkNATS, "Check SLUICE_NATS_URL, and that the server runs with JetStream (-js)."},
+		{"upstream", "", c.checkUpstream, "Check OPENAI_BASE_URL and OPENAI_API_KEY."},
+	}
+	if c.UpstreamURL == "" && c.UpstreamKey == "" {
+		checks[4].skip = "neither OPENAI_API_KEY nor OPENAI_BASE_URL is set; the all-in-one uses the simulated model"
+	}
+	return checks
+}
+
+func (c *doctorCmd) checkAPI(ctx context.Context) (string, error) {
+	if err := fetch(ctx, c.API+"/readyz", ""); err != nil {
+		return "", err
+	}
+	return c.API + " is ready", nil
+}
+
+func (c *doctorCmd) checkUpstream(ctx context.Context) (string, error) {
+	base := c.UpstreamURL
+	if base == "" {
+		base = "https://api.openai.com/v1"
+	}
+	if err := fetch(ctx, strings.TrimSuffix(base, "/")+"/models", c.UpstreamKey); err != nil {
+		return "", err
+	}
+	return base + " answers", nil
+}
+
+// fetch asks url and returns what is wrong with the answer.
+func fetch(ctx context.Context, url, key string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return fmt.Errorf("build request: %w", err)
+	}
+	if key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusOK {
+		return nil
+	}
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 300)) // what arrived is enough to tell
+	return fmt.Errorf("%s answers %s: %s", url, resp.Status, strings.TrimSpace(string(text)))
+}
+
+func (c *doctorCmd) checkDatabase(ctx context.Context) (string, error) {
+	db, err := store.OpenPostgres(c.DatabaseURL)
+	if err != nil {
+		return "", err
+	}
+	defer db.Close()
+	list, err := migrations.Status(ctx, db)
+	if err != nil {
+		return "", err
+	}
+	for _, m := range list {
+		if m.AppliedAt.IsZero() {
+			return "", fmt.Errorf("migration %s is not applied", m.Name)
+		}
+	}
+	return fmt.Sprintf("all %d migrations are applied", len(list)), nil
+}
+
+func (c *doctorCmd) checkRedis(ctx context.Context) (string, error) {
+	rc, err := queue.Open(c.RedisURL, 1)
+	if err != nil {
+		return "", err
+	}
+	defer rc.Close()
+	if err := rc.Ping(ctx).Err(); err != nil {
+		return "", err
+	}
+	policy, err := rc.ConfigGet(ctx, "maxmemory-policy").Result()
+	if err != nil {
+		return "answers (its settings cannot be read)", nil //nolint:nilerr // hosted servers refuse CONFIG; that is no fault
+	}
+	if p := policy["maxmemory-policy"]; p != "noeviction" {
+		return "", fmt.Errorf("maxmemory-policy is %s: it may throw tasks away", p)
+	}
+	return "answers, and evicts nothing", nil
+}
+
+func (c *doctorCmd) checkNATS(ctx context.Context) (string, error) {
+	nc, err := nats.Connect(c.NATSURL, nats.Timeout(checkLimit))
+	if err != nil {
+		return "", err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return "", fmt.Errorf("JetStream: %w", err)
+	}
+	info, err := js.AccountInfo(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "", errors.New("JetStream does not answer")
+	}
+	if err != nil {
+		return "", fmt.Errorf("JetStream: %w", err)
+	}
+	return fmt.Sprintf("%s has JetStream with %d streams", nc.ConnectedServerVersion(), info.Streams), nil
+}

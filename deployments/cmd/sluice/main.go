@@ -1,0 +1,85 @@
+// Command sluice is the all-in-one server and the command line of Sluice.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"sluice/api"
+	"sluice/shared/config"
+)
+
+// program is the whole command line.
+type program struct {
+	Version kong.VersionFlag `help:"Print the version."`
+
+	Up     upCmd     `cmd:"" help:"Run everything in one process: API, worker, NATS, queue and database."`
+	Ask    askCmd    `cmd:"" help:"Submit a prompt and print the answer while it streams."`
+	Tail   tailCmd   `cmd:"" help:"Follow a job's answer, from its start."`
+	Get    getCmd    `cmd:"" help:"Show a job."`
+	List   listCmd   `cmd:"" help:"List jobs, newest first."`
+	Cancel cancelCmd `cmd:"" help:"Cancel a job, keeping what it has so far."`
+	Sim    simCmd    `cmd:"" help:"Run the simulated model alone, as an OpenAI-compatible server."`
+	Config configCmd `cmd:"" help:"Print a reference of all settings."`
+	Doctor doctorCmd `cmd:"" help:"Check each server and say what is wrong."`
+}
+
+// terminal is what a command may read and write.
+type terminal struct {
+	in  *os.File
+	out io.Writer
+	err io.Writer
+}
+
+// exitError ends the program with a status of its own; its error may be nil.
+type exitError struct {
+	status int
+	err    error
+}
+
+func (e *exitError) Error() string { return fmt.Sprint(e.err) }
+
+const interrupted = 130 // 128 + SIGINT, as shells have it
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	err := run(ctx, os.Args[1:], &terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr})
+	var exit *exitError
+	switch {
+	case err == nil:
+		return
+	case errors.As(err, &exit):
+		if exit.err != nil {
+			fmt.Fprintln(os.Stderr, "sluice:", exit.err)
+		}
+		os.Exit(exit.status)
+	default:
+		fmt.Fprintln(os.Stderr, "sluice:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, t *terminal) error {
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parser, err := config.New("sluice", "Queues LLM completions, streams them while they are generated, and keeps the answers.", &program{},
+		kong.Vars{"version": "sluice " + api.Version}, kong.Writers(t.out, t.err),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(t))
+	if err != nil {
+		return err
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		return &exitError{status: 2, err: fmt.Errorf("%w (see sluice --help)", err)}
+	}
+	return command.Run()
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"sluice/deployments/standalone"
+	"sluice/shared/config"
+	"sluice/shared/telemetry"
+)
+
+type upCmd struct {
+	config.File
+	telemetry.Config `embed:""`
+	Server           standalone.Config `embed:""`
+}
+
+// Validate is kong's.
+func (c *upCmd) Validate() error { return c.Server.Validate() }
+
+// Run is kong's.
+func (c *upCmd) Run(ctx context.Context, t *terminal) error {
+	log, err := c.Logger(t.err)
+	if err != nil {
+		return err
+	}
+	s, err := standalone.New(ctx, c.Server, log)
+	if err != nil {
+		return err
+	}
+	c.greet(t, s)
+	err = s.Run(ctx)
+	fmt.Fprintln(t.out, "stopped; what was unfinished goes on at the next start")
+	return err
+}
+
+// greet prints where everything is and what to do next.
+func (c *upCmd) greet(t *terminal, s *standalone.Standalone) {
+	model := "gpt-4o-mini"
+	if s.Simulated() {
+		model = "sim"
+		fmt.Fprint(t.out, `
+  *** SIMULATED MODEL: answers are made up on this machine, no LLM is asked. ***
+  *** Set OPENAI_API_KEY, or OPENAI_BASE_URL for any OpenAI-compatible server. ***
+`)
+	}
+	ask := "bin/sluice ask"
+	if s.HTTPURL() != defaultAPI {
+		ask += " --api " + s.HTTPURL()
+	}
+	fmt.Fprintf(t.out, `
+  API        %[1]s   (reference: %[1]s/docs)
+  NATS       %[2]s
+  WebSocket  %[3]s
+  data       %[4]s
+
+Try it from another terminal:
+
+  %[5]s --model %[6]s "hello"
+
+  curl -s %[1]s/v1/jobs -H 'Content-Type: application/json' \
+    -d '{"request":{"model":"%[6]s","messages":[{"role":"user","content":"hello"}]}}'
+
+Ctrl-C stops.
+
+`, s.HTTPURL(), s.NATSURL(), s.WebSocketURL(), c.Server.DataDir, ask, model)
+}

@@ -1,0 +1,62 @@
+// Command testenv runs a command with the servers that the tests need: it installs what is missing from the system's
+// packages, starts PostgreSQL on a free loopback port, exports its address, and stops it when the command ends.
+//
+//	testenv -- go test ./...     run the command
+//	testenv                      print the address and wait for Ctrl-C
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+func main() {
+	runtime.LockOSThread() // children are bound to the life of the thread that started them
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	args := os.Args[1:]
+	if len(args) > 0 && args[0] == "--" {
+		args = args[1:]
+	}
+	err := run(ctx, args)
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+	case errors.As(err, &exit) && exit.ExitCode() > 0:
+		stop()
+		os.Exit(exit.ExitCode())
+	default:
+		fmt.Fprintln(os.Stderr, "testenv:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) (err error) {
+	if err := provide(ctx, programs); err != nil {
+		return err
+	}
+	db, err := startPostgres(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.stop()) }()
+	if len(args) == 0 {
+		fmt.Printf("export SLUICE_TEST_DATABASE_URL=%s\n", db.url)
+		<-ctx.Done()
+		return nil
+	}
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), "SLUICE_TEST_DATABASE_URL="+db.url)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 30 * time.Second
+	return cmd.Run()
+}

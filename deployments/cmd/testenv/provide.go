@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// program is one that the tests run, and where it comes from.
+type program struct {
+	name  string
+	globs []string // where it may be, besides PATH
+	pkg   string   // Debian's and Ubuntu's package
+}
+
+// programs are all that the tests need besides Go and make.
+var programs = []program{
+	{"redis-server", nil, "redis-server"},
+	{"postgres", []string{"/usr/lib/postgresql/*/bin/postgres"}, "postgresql"},
+	{"chromium", []string{"/usr/bin/chromium-browser", "/usr/bin/google-chrome"}, "chromium"},
+	{"node", nil, "nodejs"},
+	{"npm", nil, "npm"},
+	{"gcc", nil, "build-essential"}, // the race detector links with it
+}
+
+// find returns the path of p, the newest where there are several, or "".
+func (p program) find() string {
+	if path, err := exec.LookPath(p.name); err == nil {
+		return path
+	}
+	for _, glob := range p.globs {
+		if found, err := filepath.Glob(glob); err == nil && len(found) > 0 {
+			return slices.MaxFunc(found, func(a, b string) int { return len(a) - len(b) })
+		}
+	}
+	return ""
+}
+
+// provide installs those of list that are missing.
+func provide(ctx context.Context, list []program) error {
+	var missing []string
+	for _, p := range list {
+		if p.find() == "" {
+			missing = append(missing, p.pkg)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	apt, err := exec.LookPath("apt-get")
+	if err != nil {
+		return fmt.Errorf("the tests need %s: install them, this system has no apt-get", strings.Join(missing, ", "))
+	}
+	fmt.Fprintln(os.Stderr, "testenv: installing", strings.Join(missing, ", "))
+	for _, args := range [][]string{{"update", "-qq"}, append([]string{"install", "-y", "-qq", "--no-install-recommends"}, missing...)} {
+		if err := asRoot(ctx, apt, args); err != nil {
+			return fmt.Errorf("install %s: %w", strings.Join(missing, ", "), err)
+		}
+	}
+	for _, p := range list {
+		if p.find() == "" {
+			return fmt.Errorf("package %s is installed but %s is not to be found", p.pkg, p.name)
+		}
+	}
+	return nil
+}
+
+func asRoot(ctx context.Context, name string, args []string) error {
+	if os.Geteuid() != 0 {
+		args = append([]string{"-n", "DEBIAN_FRONTEND=noninteractive", name}, args...)
+		name = "sudo"
+	}
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	return cmd.Run()
+}

@@ -1,0 +1,210 @@
+// Package standalone is the whole product in one process: API and worker over an embedded nats-server, an in-process
+// Redis and SQLite in one data folder. It is the same code as the separate programs; only the wiring differs.
+//
+// What the in-process Redis forgets at exit, the sweeper brings back from SQLite at the next start (I1).
+package standalone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/redis/go-redis/v9"
+
+	"sluice/api"
+	"sluice/migrations"
+	"sluice/shared/backend"
+	"sluice/shared/embedded"
+	"sluice/shared/modelsim"
+	"sluice/shared/service"
+	"sluice/worker"
+)
+
+// Config of the all-in-one.
+type Config struct {
+	api.Config
+	Worker           worker.Config  `embed:""`
+	Events           backend.Events `embed:""`
+	DataDir          string         `env:"SLUICE_DATA_DIR" default:"./data" help:"Folder for the database and the event log."`
+	NATSAddr         string         `name:"nats-addr" env:"SLUICE_NATS_ADDR" default:"127.0.0.1:4222" help:"Address of the embedded NATS server."`
+	WebSocketAddr    string         `name:"websocket-addr" env:"SLUICE_WEBSOCKET_ADDR" default:"127.0.0.1:8081" help:"Address of its WebSocket listener."`
+	WebSocketOrigins []string       `name:"websocket-origins" env:"SLUICE_WEBSOCKET_ORIGINS" help:"Web origins whose pages may connect to it; by default the API's own."`
+}
+
+// Validate reports all faults of c at once.
+func (c Config) Validate() error {
+	return errors.Join(c.Config.Validate(), c.Worker.Validate(), c.Events.Validate())
+}
+
+// Standalone is the running whole.
+type Standalone struct {
+	api    *api.API
+	worker *worker.Worker
+	nats   *embedded.NATS
+	sim    *sim // nil with a real upstream
+	close  []func() error
+}
+
+// New opens the data folder, starts the embedded servers, applies the migrations and listens. With neither a key nor
+// an address of an upstream it starts the simulated model as its upstream.
+func New(ctx context.Context, c Config, log *slog.Logger) (_ *Standalone, err error) {
+	s := &Standalone{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if err := s.lock(c.DataDir); err != nil {
+		return nil, err
+	}
+	if !c.realUpstream() {
+		if s.sim, err = startSim(); err != nil {
+			return nil, err
+		}
+		s.close = append(s.close, s.sim.close)
+		c.Worker.UpstreamURL, c.Worker.UpstreamName = s.sim.url, "sim"
+	}
+	back, err := s.backend(ctx, c, log)
+	if err != nil {
+		return nil, err
+	}
+	c.PublicNATSURL, c.PublicWebSocketURL = or(c.PublicNATSURL, s.nats.ClientURL()), or(c.PublicWebSocketURL, s.nats.WebSocketURL())
+	if s.worker, err = worker.New(c.Worker, back, log); err != nil {
+		return nil, err
+	}
+	s.api, err = api.New(c.Config, back, log)
+	return s, err
+}
+
+// realUpstream reports whether the settings name an upstream.
+func (c Config) realUpstream() bool {
+	return c.Worker.UpstreamKey != "" || c.Worker.UpstreamURL != defaultUpstream
+}
+
+const defaultUpstream = "https://api.openai.com/v1"
+
+func or(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// backend starts the embedded servers and opens the adapters over them.
+func (s *Standalone) backend(ctx context.Context, c Config, log *slog.Logger) (*backend.Backend, error) {
+	db, err := embedded.OpenSQLite(filepath.Join(c.DataDir, "sluice.db"))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := migrations.Up(ctx, db); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	origins := c.WebSocketOrigins
+	if len(origins) == 0 {
+		origins = ownOrigins(c.HTTPAddr)
+	}
+	s.nats, err = embedded.StartNATS(embedded.NATSConfig{
+		Addr: c.NATSAddr, WebSocketAddr: c.WebSocketAddr, Dir: filepath.Join(c.DataDir, "nats"), AllowedOrigins: origins, Log: log,
+	})
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	s.close = append(s.close, func() error { s.nats.Close(); return nil })
+	server, err := embedded.StartRedis()
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	s.close = append(s.close, func() error { server.Close(); return nil })
+	nc, err := s.nats.Connect(backend.NATSOptions("all-in-one", log)...)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("connect to the embedded NATS: %w", err), db.Close())
+	}
+	back, err := backend.New(ctx, backend.Servers{
+		Database: db, NATS: nc, Redis: func(slots int) (redis.UniversalClient, error) { return server.Client(slots), nil },
+	}, c.Events, log)
+	if err != nil {
+		return nil, err
+	}
+	s.close = append(s.close, back.Close)
+	return back, nil
+}
+
+// ownOrigins are the origins under which a browser reaches the API at addr.
+func ownOrigins(addr string) []string {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil
+	}
+	return []string{"http://127.0.0.1:" + port, "http://localhost:" + port}
+}
+
+// HTTPURL is where the API is reached.
+func (s *Standalone) HTTPURL() string { return "http://" + s.api.Addr().String() }
+
+// NATSURL is where viewers reach NATS over TCP.
+func (s *Standalone) NATSURL() string { return s.nats.ClientURL() }
+
+// WebSocketURL is where viewers reach NATS over WebSocket.
+func (s *Standalone) WebSocketURL() string { return s.nats.WebSocketURL() }
+
+// Simulated reports whether the simulated model is the upstream.
+func (s *Standalone) Simulated() bool { return s.sim != nil }
+
+// Run serves until ctx ends; then the worker drains, the API hangs up, and the servers stop.
+func (s *Standalone) Run(ctx context.Context) error {
+	err := service.Run(ctx, service.Runner{Name: "api", Run: s.api.Run}, service.Runner{Name: "worker", Run: s.worker.Run})
+	return errors.Join(err, s.Close())
+}
+
+// Close releases everything, in the reverse order of opening.
+func (s *Standalone) Close() error {
+	var err error
+	for i := len(s.close) - 1; i >= 0; i-- {
+		err = errors.Join(err, s.close[i]())
+	}
+	s.close = nil
+	return err
+}
+
+// sim is the simulated model on a socket of its own.
+type sim struct {
+	url  string
+	stop context.CancelFunc
+	done chan error
+}
+
+func startSim() (*sim, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("listen for the simulated model: %w", err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	s := &sim{url: "http://" + listener.Addr().String() + "/v1", stop: stop, done: make(chan error, 1)}
+	go func() { s.done <- modelsim.New(modelsim.Config{}).Serve(ctx, listener) }()
+	return s, nil
+}
+
+func (s *sim) close() error {
+	s.stop()
+	return <-s.done
+}
+
+// lock makes the data folder and holds it for this process alone.
+func (s *Standalone) lock(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make data folder (set SLUICE_DATA_DIR to use another): %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("lock data folder: %w", err)
+	}
+	if err := flock(f); err != nil {
+		return errors.Join(fmt.Errorf("data folder %s is in use by another sluice (set SLUICE_DATA_DIR to use another): %w", dir, err), f.Close())
+	}
+	s.close = append(s.close, f.Close)
+	return nil
+}

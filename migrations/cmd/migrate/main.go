@@ -1,0 +1,30 @@
+// Command migrate brings the schema of the database up to date, or back.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"sluice/migrations"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	program := &migrations.Program{}
+	parser := kong.Must(program, kong.Name("migrate"), kong.Description("Brings the schema of the database up to date, or back."))
+	command, err := parser.Parse(os.Args[1:])
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "migrate: %v (see migrate --help)\n", err)
+		os.Exit(2)
+	}
+	if err := program.Start(ctx, command.Command(), os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "migrate:", err)
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,82 @@
+package migrations
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+)
+
+// Program is the command migrate, against PostgreSQL.
+type Program struct {
+	DatabaseURL string `name:"database-url" env:"SLUICE_DATABASE_URL" required:"" placeholder:"URL" help:"PostgreSQL: postgres://user:password@host:5432/name."`
+
+	Up     struct{} `cmd:"" help:"Apply all migrations that are not applied yet."`
+	Down   struct{} `cmd:"" help:"Take back the migrations that were applied together last; their data is lost."`
+	Status struct{} `cmd:"" help:"List all migrations."`
+}
+
+// connectLimit bounds the first contact with the server.
+const connectLimit = 10 * time.Second
+
+// Start runs the command called name and tells w what it did.
+func (p *Program) Start(ctx context.Context, name string, w io.Writer) error {
+	config, err := pgx.ParseConfig(p.DatabaseURL)
+	if err != nil {
+		return fmt.Errorf("SLUICE_DATABASE_URL: %w", err)
+	}
+	db := bun.NewDB(stdlib.OpenDB(*config), pgdialect.New())
+	defer db.Close()
+	if err := ping(ctx, db.DB); err != nil {
+		return fmt.Errorf("PostgreSQL at %s:%d cannot be reached: %w", config.Host, config.Port, err)
+	}
+	switch name {
+	case "up":
+		return report(w, "applied", Up, ctx, db)
+	case "down":
+		return report(w, "took back", Down, ctx, db)
+	default:
+		return status(ctx, db, w)
+	}
+}
+
+func ping(ctx context.Context, db *sql.DB) error {
+	ctx, cancel := context.WithTimeout(ctx, connectLimit)
+	defer cancel()
+	return db.PingContext(ctx)
+}
+
+func report(w io.Writer, verb string, do func(context.Context, *bun.DB) ([]string, error), ctx context.Context, db *bun.DB) error { //nolint:revive // ctx belongs to do
+	names, err := do(ctx, db)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		fmt.Fprintln(w, verb, name)
+	}
+	if len(names) == 0 {
+		fmt.Fprintln(w, "nothing to do")
+	}
+	return nil
+}
+
+func status(ctx context.Context, db *bun.DB, w io.Writer) error {
+	list, err := Status(ctx, db)
+	if err != nil {
+		return err
+	}
+	for _, m := range list {
+		applied := "not applied"
+		if !m.AppliedAt.IsZero() {
+			applied = "applied " + m.AppliedAt.UTC().Format(time.RFC3339)
+		}
+		fmt.Fprintf(w, "%s  %s\n", m.Name, applied)
+	}
+	return nil
+}

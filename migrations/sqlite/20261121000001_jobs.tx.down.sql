@@ -1,0 +1,3 @@
+DROP TABLE worker;
+--bun:split
+DROP TABLE job;

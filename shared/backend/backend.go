@@ -1,0 +1,190 @@
+// Package backend opens the three servers that api and worker stand on, PostgreSQL, Redis and NATS, and hands out the
+// adapters over them. It is the only place that knows how a program's settings become connections; the all-in-one
+// builds the same Backend over its embedded servers.
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/redis/go-redis/v9"
+	"github.com/uptrace/bun"
+
+	"sluice/shared/bell"
+	"sluice/shared/completion"
+	"sluice/shared/eventlog"
+	"sluice/shared/queue"
+	"sluice/shared/store"
+)
+
+// Config says where the servers are.
+type Config struct {
+	DatabaseURL string `name:"database-url" env:"SLUICE_DATABASE_URL" required:"" placeholder:"URL" help:"PostgreSQL: postgres://user:password@host:5432/name."`
+	RedisURL    string `name:"redis-url" env:"SLUICE_REDIS_URL" default:"redis://127.0.0.1:6379" help:"Redis: redis://[:password@]host:6379[/db], or rediss:// for TLS."`
+	NATSURL     string `name:"nats-url" env:"SLUICE_NATS_URL" default:"nats://127.0.0.1:4222" help:"NATS: nats://[user:password@]host:4222, several separated by commas."`
+	Events
+}
+
+// Events says how long the event log keeps what.
+type Events struct {
+	EventAge      time.Duration `env:"SLUICE_EVENT_AGE" default:"24h" help:"How long events can be replayed; afterwards viewers get the stored result at once."`
+	EventBytes    int64         `env:"SLUICE_EVENT_BYTES" default:"1073741824" help:"Most bytes of events kept in each of the 8 streams; the oldest go first."`
+	EventReplicas int           `env:"SLUICE_EVENT_REPLICAS" default:"1" help:"Copies of each event in a NATS cluster: 1, 3 or 5."`
+}
+
+// Validate reports all faults of e at once.
+func (e Events) Validate() error {
+	var err error
+	if e.EventAge < time.Minute {
+		err = errors.Join(err, fmt.Errorf("event age %s: want at least 1m", e.EventAge))
+	}
+	if e.EventBytes < 1<<20 {
+		err = errors.Join(err, fmt.Errorf("event bytes %d: want at least %d", e.EventBytes, 1<<20))
+	}
+	if e.EventReplicas != 1 && e.EventReplicas != 3 && e.EventReplicas != 5 {
+		err = errors.Join(err, fmt.Errorf("event replicas %d: want 1, 3 or 5", e.EventReplicas))
+	}
+	return err
+}
+
+// Backend is the adapters over open connections.
+type Backend struct {
+	Store *store.Store
+	Queue *queue.Client
+	Log   *eventlog.Log
+	Bell  *bell.Bell
+
+	nats  *nats.Conn
+	redis func(slots int) (redis.UniversalClient, error)
+	close []func() error
+}
+
+// Servers are open connections to build a Backend on.
+type Servers struct {
+	Database *bun.DB
+	NATS     *nats.Conn
+	Redis    func(slots int) (redis.UniversalClient, error) // a new client for that many jobs at once
+}
+
+// New returns a Backend over s and prepares the event log. Closing the Backend closes what it opened itself and what is
+// in s.
+func New(ctx context.Context, s Servers, e Events, log *slog.Logger) (*Backend, error) {
+	client, err := s.Redis(0)
+	if err != nil {
+		return nil, fmt.Errorf("connect to Redis: %w", err)
+	}
+	b := &Backend{Store: store.New(s.Database, store.Options{}), Bell: bell.New(s.NATS), nats: s.NATS, redis: s.Redis}
+	b.close = []func() error{s.Database.Close, client.Close, func() error { s.NATS.Close(); return nil }}
+	b.Queue = queue.NewClient(client, b.Bell.Wake)
+	b.Log, err = eventlog.New(s.NATS, eventlog.Options{
+		MaxAge: e.EventAge, MaxBytes: e.EventBytes, Replicas: e.EventReplicas, Fallback: b.Store.Get, Log: log,
+	})
+	if err == nil {
+		err = b.Log.Setup(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("prepare the event log: %w", err), b.Close())
+	}
+	return b, nil
+}
+
+// startLimit is how long a starting program waits for its servers.
+const startLimit = 30 * time.Second
+
+// Open connects to the servers of c. A server that is away at first is waited for up to half a minute; one that goes
+// away later is waited for as long as it takes.
+func Open(ctx context.Context, c Config, name string, log *slog.Logger) (*Backend, error) {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	db, err := store.OpenPostgres(c.DatabaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("SLUICE_DATABASE_URL: %w", err)
+	}
+	if err := insist(ctx, "PostgreSQL", log, db.PingContext); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	var nc *nats.Conn
+	err = insist(ctx, "NATS", log, func(context.Context) (err error) {
+		nc, err = nats.Connect(c.NATSURL, NATSOptions(name, log)...)
+		return err
+	})
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return New(ctx, Servers{Database: db, NATS: nc, Redis: func(slots int) (redis.UniversalClient, error) {
+		return queue.Open(c.RedisURL, poolSize(slots))
+	}}, c.Events, log)
+}
+
+// poolSize gives every job a connection to be acknowledged on, within reason.
+func poolSize(slots int) int { return min(max(slots, 32), 256) }
+
+// NATSOptions are those of every connection of ours: it comes back by itself, for ever, and says so in the log.
+func NATSOptions(name string, log *slog.Logger) []nats.Option {
+	return []nats.Option{
+		nats.Name("sluice " + name), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				log.Warn("NATS connection lost", "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { log.Info("NATS connection is back") }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			if !errors.Is(err, nats.ErrSlowConsumer) { // the event log recovers from it
+				log.Warn("NATS", "error", err)
+			}
+		}),
+	}
+}
+
+// insist calls connect until it succeeds or ctx ends.
+func insist(ctx context.Context, server string, log *slog.Logger, connect func(context.Context) error) error {
+	for told := false; ; {
+		err := connect(ctx)
+		if err == nil {
+			return nil
+		}
+		if !told {
+			log.Warn("waiting for "+server, "error", err)
+			told = true
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s cannot be reached: %w", server, err)
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// Redis returns a new client for a lane with that many slots. The caller closes it.
+func (b *Backend) Redis(slots int) (redis.UniversalClient, error) { return b.redis(slots) }
+
+// NATSURL is the address of the server in use.
+func (b *Backend) NATSURL() string { return b.nats.ConnectedUrlRedacted() }
+
+// Ready checks that jobs can be accepted and followed now; its error names the server that is away.
+func (b *Backend) Ready(ctx context.Context) error {
+	if err := b.Store.Ping(ctx); err != nil {
+		return completion.NewError(completion.CodeUnavailable, "The database is not ready.").Because(err)
+	}
+	if err := b.Queue.Ping(ctx); err != nil {
+		return completion.NewError(completion.CodeUnavailable, "Redis is not ready.").Because(err)
+	}
+	if !b.nats.IsConnected() {
+		return completion.NewError(completion.CodeUnavailable, "NATS is not ready.")
+	}
+	return nil
+}
+
+// Close closes all connections.
+func (b *Backend) Close() error {
+	var err error
+	for _, c := range b.close {
+		err = errors.Join(err, c())
+	}
+	return err
+}

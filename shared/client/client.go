@@ -1,0 +1,186 @@
+// Package client is the typed Go client of the HTTP API. Errors that the API answers are of type *Error. Following a
+// job resumes by itself after a broken connection; the state to resume anywhere is one number, the seq of the last
+// event.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"sluice/shared/completion"
+)
+
+// Client talks to one installation. It is safe for concurrent use.
+type Client struct {
+	base string
+	http *http.Client
+}
+
+// New returns a client of the API at base, for instance http://127.0.0.1:8080. A nil h means http.DefaultClient; a
+// client with a Timeout would cut event streams.
+func New(base string, h *http.Client) (*Client, error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return nil, fmt.Errorf("API address %q: want http://HOST:PORT", base)
+	}
+	if h == nil {
+		h = http.DefaultClient
+	}
+	return &Client{base: strings.TrimSuffix(base, "/"), http: h}, nil
+}
+
+// Job is a job as the API shows it.
+type Job struct {
+	ID              string            `json:"id"`
+	State           completion.State  `json:"state"`
+	Lane            completion.Lane   `json:"lane"`
+	Model           string            `json:"model"`
+	Attempt         int               `json:"attempt"`
+	CancelRequested bool              `json:"cancel_requested"`
+	Metadata        map[string]string `json:"metadata"`
+	Subject         string            `json:"subject"`
+	Stream          struct {
+		NATSURL      string `json:"nats_url"`
+		WebSocketURL string `json:"websocket_url"`
+	} `json:"stream"`
+	EventsURL    string            `json:"events_url"`
+	Result       json.RawMessage   `json:"result"`
+	Usage        json.RawMessage   `json:"usage"`
+	FinishReason string            `json:"finish_reason"`
+	Error        *completion.Error `json:"error"`
+	CreatedAt    time.Time         `json:"created_at"`
+	StartedAt    time.Time         `json:"started_at"`
+	FirstTokenAt time.Time         `json:"first_token_at"`
+	RetryAt      time.Time         `json:"retry_at"`
+	FinishedAt   time.Time         `json:"finished_at"`
+}
+
+// Submission is what Submit sends.
+type Submission struct {
+	Request  json.RawMessage   `json:"request"` // the chat completion body
+	Lane     completion.Lane   `json:"lane,omitempty"`
+	Metadata map[string]string `json:"metadata,omitempty"`
+	Key      string            `json:"-"` // idempotency key; empty: none
+}
+
+// Error is the API's answer to a request that it did not serve.
+type Error struct {
+	Status  int    `json:"-"`
+	Message string `json:"message"`
+	Type    string `json:"type"`
+	Param   string `json:"param"`
+	Code    string `json:"code"`
+}
+
+func (e *Error) Error() string {
+	s := e.Message
+	if e.Param != "" {
+		s += " (" + e.Param + ")"
+	}
+	return fmt.Sprintf("%s [%d %s]", s, e.Status, e.Code)
+}
+
+// Submit hands in a job.
+func (c *Client) Submit(ctx context.Context, s Submission) (Job, error) {
+	body, err := json.Marshal(s)
+	if err != nil {
+		return Job{}, fmt.Errorf("encode submission: %w", err)
+	}
+	return c.job(ctx, http.MethodPost, "/v1/jobs", body, http.Header{"Idempotency-Key": {s.Key}})
+}
+
+// Get reads a job.
+func (c *Client) Get(ctx context.Context, id string) (Job, error) {
+	return c.job(ctx, http.MethodGet, "/v1/jobs/"+url.PathEscape(id), nil, nil)
+}
+
+// Cancel ends a job.
+func (c *Client) Cancel(ctx context.Context, id string) (Job, error) {
+	return c.job(ctx, http.MethodPost, "/v1/jobs/"+url.PathEscape(id)+"/cancel", nil, nil)
+}
+
+// Query narrows and pages a list. The zero value is the first page of everything, newest first.
+type Query struct {
+	State completion.State
+	Lane  completion.Lane
+	Limit int    // 0: the server's default
+	After string // the last id of the page before
+}
+
+// List reads one page of jobs, without their results, and whether there are more.
+func (c *Client) List(ctx context.Context, q Query) (jobs []Job, more bool, err error) {
+	v := url.Values{}
+	for name, value := range map[string]string{"state": string(q.State), "lane": string(q.Lane), "after": q.After} {
+		if value != "" {
+			v.Set(name, value)
+		}
+	}
+	if q.Limit > 0 {
+		v.Set("limit", strconv.Itoa(q.Limit))
+	}
+	var page struct {
+		Data    []Job `json:"data"`
+		HasMore bool  `json:"has_more"`
+	}
+	err = c.call(ctx, http.MethodGet, "/v1/jobs?"+v.Encode(), nil, nil, &page)
+	return page.Data, page.HasMore, err
+}
+
+func (c *Client) job(ctx context.Context, method, path string, body []byte, h http.Header) (Job, error) {
+	var j Job
+	err := c.call(ctx, method, path, body, h, &j)
+	return j, err
+}
+
+func (c *Client) call(ctx context.Context, method, path string, body []byte, h http.Header, into any) error {
+	resp, err := c.send(ctx, method, path, body, h)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+		return fmt.Errorf("read answer to %s %s: %w", method, path, err)
+	}
+	return nil
+}
+
+// send does one request and turns an error status into an *Error.
+func (c *Client) send(ctx context.Context, method, path string, body []byte, h http.Header) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("build %s %s: %w", method, path, err)
+	}
+	for name, values := range h {
+		if values[0] != "" {
+			req.Header[name] = values
+		}
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	if resp.StatusCode < http.StatusBadRequest {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	answer := struct {
+		Error *Error `json:"error"`
+	}{}
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // what arrived is enough for a message
+	if json.Unmarshal(text, &answer) != nil || answer.Error == nil {
+		answer.Error = &Error{Message: fmt.Sprintf("the server answered %s", resp.Status)}
+	}
+	answer.Error.Status = resp.StatusCode
+	return nil, answer.Error
+}

@@ -1,0 +1,94 @@
+// Package config reads a program's settings: flags win over the environment, the environment over the file, the file
+// over the defaults. One struct with kong tags describes them all; the reference page is made from it.
+//
+// A setting that is unknown, in the file or on the command line, is an error, and all invalid values are reported at
+// once by the struct's own Validate.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	"github.com/goccy/go-yaml"
+)
+
+// New returns the parser of a program's command line. Its target is a pointer to a struct with kong tags.
+func New(name, description string, target any, options ...kong.Option) (*kong.Kong, error) {
+	options = append([]kong.Option{
+		kong.Name(name), kong.Description(description), kong.Configuration(file),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 110}),
+	}, options...)
+	parser, err := kong.New(target, options...)
+	if err != nil {
+		return nil, fmt.Errorf("describe settings of %s: %w", name, err)
+	}
+	return parser, nil
+}
+
+// File is the flag that names a settings file; embed it to have one.
+type File struct {
+	Config kong.ConfigFlag `env:"SLUICE_CONFIG" placeholder:"FILE" help:"YAML file with settings, by their flag names with underscores: http_addr: 127.0.0.1:8080."`
+}
+
+// settings resolves flags from a YAML mapping.
+type settings map[string]any
+
+func file(r io.Reader) (kong.Resolver, error) {
+	s := settings{}
+	if err := yaml.NewDecoder(r).Decode(&s); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read settings file: %w", err)
+	}
+	return s, nil
+}
+
+// Resolve is kong's: the value of one flag, nil if the file does not have it or the environment, which wins, does.
+func (s settings) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	for _, name := range flag.Envs {
+		if _, set := os.LookupEnv(name); set {
+			return nil, nil
+		}
+	}
+	return s[key(flag.Name)], nil
+}
+
+// Validate is kong's: every key must be a flag of the program.
+func (s settings) Validate(app *kong.Application) error {
+	known := map[string]bool{}
+	err := kong.Visit(app, func(node kong.Visitable, next kong.Next) error {
+		if flag, ok := node.(*kong.Flag); ok {
+			known[key(flag.Name)] = true
+		}
+		return next(nil)
+	})
+	for name := range s {
+		if !known[name] {
+			err = errors.Join(err, fmt.Errorf("settings file: unknown key %q", name))
+		}
+	}
+	return err
+}
+
+func key(flag string) string { return strings.ReplaceAll(flag, "-", "_") }
+
+// Reference describes the settings of app in Markdown: one table row for each flag that can be set by the environment.
+func Reference(app *kong.Application) string {
+	var b strings.Builder
+	b.WriteString("| flag | environment | default | meaning |\n|---|---|---|---|\n")
+	for _, group := range app.AllFlags(true) {
+		for _, flag := range group {
+			if len(flag.Envs) == 0 {
+				continue
+			}
+			standard := "none"
+			if flag.HasDefault && flag.Default != "" {
+				standard = "`" + flag.Default + "`"
+			}
+			fmt.Fprintf(&b, "| `--%s` | `%s` | %s | %s |\n", flag.Name, strings.Join(flag.Envs, "`, `"), standard, flag.Help)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,75 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/shared/config"
+)
+
+type sample struct {
+	config.File
+	HTTPAddr string        `env:"SLUICE_SAMPLE_ADDR" default:"127.0.0.1:1" help:"Where to listen."`
+	Wait     time.Duration `default:"1s"`
+}
+
+func parse(t *testing.T, body string, args ...string) (sample, error) {
+	t.Helper()
+	var s sample
+	if body != "" {
+		path := filepath.Join(t.TempDir(), "settings.yaml")
+		require.NoError(t, os.WriteFile(path, []byte(body), 0o600))
+		args = append(args, "--config", path)
+	}
+	parser, err := config.New("sample", "a sample", &s)
+	require.NoError(t, err)
+	_, err = parser.Parse(args)
+	return s, err
+}
+
+func TestParse_Order(t *testing.T) {
+	s, err := parse(t, "")
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.1:1", s.HTTPAddr)
+	require.Equal(t, time.Second, s.Wait)
+
+	s, err = parse(t, "http_addr: 127.0.0.1:2\nwait: 5s\n")
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.1:2", s.HTTPAddr)
+	require.Equal(t, 5*time.Second, s.Wait)
+
+	t.Setenv("SLUICE_SAMPLE_ADDR", "127.0.0.1:3")
+	s, err = parse(t, "http_addr: 127.0.0.1:2\n")
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.1:3", s.HTTPAddr, "the environment wins over the file")
+
+	s, err = parse(t, "http_addr: 127.0.0.1:2\n", "--http-addr", "127.0.0.1:4")
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.1:4", s.HTTPAddr, "a flag wins over all")
+}
+
+func TestParse_Faults(t *testing.T) {
+	t.Parallel()
+	_, err := parse(t, "httpaddr: x\nwate: 1s\n")
+	require.ErrorContains(t, err, `unknown key "httpaddr"`)
+	require.ErrorContains(t, err, `unknown key "wate"`)
+	_, err = parse(t, "wait: soon\n")
+	require.Error(t, err)
+	_, err = parse(t, "just text")
+	require.Error(t, err)
+	_, err = parse(t, "", "--nope")
+	require.Error(t, err)
+	_, err = parse(t, "# nothing\n")
+	require.NoError(t, err)
+}
+
+func TestReference(t *testing.T) {
+	t.Parallel()
+	parser, err := config.New("sample", "", &sample{})
+	require.NoError(t, err)
+	require.Contains(t, config.Reference(parser.Model), "| `--http-addr` | `SLUICE_SAMPLE_ADDR` | `127.0.0.1:1` | Where to listen. |\n")
+}

@@ -1,0 +1,232 @@
+package embedded
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+// NATSConfig says where the in-process nats-server listens and keeps its data.
+type NATSConfig struct {
+	// Addr is the host:port for NATS clients over TCP; port 0 picks a free one. Empty: in-process clients only.
+	Addr string
+	// WebSocketAddr is the host:port for NATS over WebSocket, without TLS; port 0 picks a free one. Empty: off.
+	WebSocketAddr string
+	// Dir holds JetStream's files. Required.
+	Dir string
+	// AllowedOrigins are the web origins that may connect over WebSocket. Empty: any.
+	AllowedOrigins []string
+	// MaxStore is how many bytes all streams together may reserve. 0: 16 GiB.
+	MaxStore int64
+	// Password opens the internal user over TCP too (see InternalURL). Empty: a random one, for Connect only.
+	Password string
+	// Log receives the server's warnings and errors. nil: slog.Default().
+	Log *slog.Logger
+}
+
+// NATS is a running nats-server with JetStream. It knows two users: the internal one, which may do everything, and
+// the viewer, which is whoever connects without credentials and may only read completions and ask for replays.
+type NATS struct {
+	server   *server.Server
+	password string
+	log      *slog.Logger
+}
+
+const (
+	internalUser = "internal"
+	viewerUser   = "viewer"
+	natsStart    = 10 * time.Second
+)
+
+// StartNATS starts the server and waits until it takes connections. A port in use is an error that names the option.
+func StartNATS(cfg NATSConfig) (*NATS, error) {
+	if cfg.Dir == "" {
+		return nil, errors.New("start nats: Dir must name a folder for JetStream's files")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	shared := cfg.Password != ""
+	if !shared {
+		cfg.Password = rand.Text()
+	}
+	opts, err := natsOptions(cfg, shared)
+	if err != nil {
+		return nil, fmt.Errorf("start nats: %w", err)
+	}
+	s, err := server.NewServer(opts)
+	if err != nil {
+		return nil, fmt.Errorf("start nats: %w", err)
+	}
+	sink := &natsLog{log: cfg.Log.With("part", "nats")}
+	s.SetLoggerV2(sink, false, false, false)
+	s.Start()
+	n := &NATS{server: s, password: cfg.Password, log: sink.log}
+	if fault := sink.fault(); fault != "" {
+		n.Close()
+		return nil, fmt.Errorf("start nats: %s", fault)
+	}
+	if !s.ReadyForConnections(natsStart) {
+		n.Close()
+		return nil, fmt.Errorf("start nats: not ready within %s", natsStart)
+	}
+	return n, nil
+}
+
+func natsOptions(cfg NATSConfig, shared bool) (*server.Options, error) {
+	host, port, err := listenable("Addr", cfg.Addr)
+	if err != nil {
+		return nil, err
+	}
+	wsHost, wsPort, err := listenable("WebSocketAddr", cfg.WebSocketAddr)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.MaxStore == 0 {
+		cfg.MaxStore = 16 << 30
+	}
+	return &server.Options{
+		ServerName:             "sluice",
+		Host:                   host,
+		Port:                   port,
+		DontListen:             cfg.Addr == "",
+		NoSigs:                 true,
+		DisableJetStreamBanner: true,
+		JetStream:              true,
+		StoreDir:               cfg.Dir,
+		JetStreamMaxStore:      cfg.MaxStore,
+		MaxPayload:             1 << 20,
+		MaxPending:             4 << 20, // a reader that falls this far behind is cut off and replays
+		WriteDeadline:          5 * time.Second,
+		PingInterval:           25 * time.Second, // below the idle limit of common proxies
+		Users:                  natsUsers(cfg.Password, shared),
+		NoAuthUser:             viewerUser,
+		Websocket: server.WebsocketOpts{
+			Host:             wsHost,
+			Port:             wsPort,
+			NoTLS:            true,
+			AllowedOrigins:   cfg.AllowedOrigins,
+			HandshakeTimeout: 5 * time.Second,
+		},
+	}, nil
+}
+
+func natsUsers(password string, shared bool) []*server.User {
+	from := map[string]struct{}{"IN_PROCESS": {}}
+	if shared {
+		from["STANDARD"] = struct{}{}
+	}
+	return []*server.User{
+		{Username: internalUser, Password: password, AllowedConnectionTypes: from},
+		{Username: viewerUser, Password: rand.Text(), Permissions: &server.Permissions{
+			Publish:   &server.SubjectPermission{Allow: []string{"replay.>"}},
+			Subscribe: &server.SubjectPermission{Allow: []string{"completions.>", "rp.>"}},
+		}},
+	}
+}
+
+// listenable splits addr into what nats-server wants (-1: any free port, 0: off) after making sure that the address
+// can be had: the server itself reports a failed listener to its log only.
+func listenable(option, addr string) (host string, port int, err error) {
+	if addr == "" {
+		return "", 0, nil
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return "", 0, fmt.Errorf("listen on %s (set %s to another address): %w", addr, option, err)
+	}
+	if err := l.Close(); err != nil {
+		return "", 0, fmt.Errorf("probe %s: %w", addr, err)
+	}
+	host, text, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", 0, fmt.Errorf("%s: %w", option, err)
+	}
+	if host == "" {
+		host = "0.0.0.0"
+	}
+	if port, err = strconv.Atoi(text); err != nil {
+		return "", 0, fmt.Errorf("%s: port %q is not a number", option, text)
+	}
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	return host, port, nil
+}
+
+// Connect returns a connection of the internal user over an in-process pipe. It reconnects for ever. The caller closes
+// it, before the server.
+func (n *NATS) Connect(opts ...nats.Option) (*nats.Conn, error) {
+	opts = append([]nats.Option{
+		nats.InProcessServer(n.server),
+		nats.UserInfo(internalUser, n.password),
+		nats.MaxReconnects(-1),
+		nats.ErrorHandler(n.warn),
+	}, opts...)
+	nc, err := nats.Connect("", opts...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the embedded nats: %w", err)
+	}
+	return nc, nil
+}
+
+func (n *NATS) warn(_ *nats.Conn, sub *nats.Subscription, err error) {
+	subject := ""
+	if sub != nil {
+		subject = sub.Subject
+	}
+	n.log.Warn("nats connection", "error", err, "subject", subject)
+}
+
+// ClientURL is where viewers connect over TCP; empty without Addr.
+func (n *NATS) ClientURL() string {
+	if n.server.Addr() == nil {
+		return ""
+	}
+	return n.server.ClientURL()
+}
+
+// InternalURL is ClientURL with the internal user's credentials. They are refused over TCP unless the configuration
+// set the Password.
+func (n *NATS) InternalURL() string {
+	if n.server.Addr() == nil {
+		return ""
+	}
+	return "nats://" + internalUser + ":" + n.password + "@" + n.server.Addr().String()
+}
+
+// WebSocketURL is where viewers connect over WebSocket; empty without WebSocketAddr.
+func (n *NATS) WebSocketURL() string {
+	if n.wsPort() == 0 {
+		return ""
+	}
+	return n.server.WebsocketURL()
+}
+
+func (n *NATS) wsPort() int {
+	if v, err := n.server.Varz(nil); err == nil {
+		return v.Websocket.Port
+	}
+	return 0
+}
+
+// Run waits until ctx ends and then stops the server.
+func (n *NATS) Run(ctx context.Context) error {
+	<-ctx.Done()
+	n.Close()
+	return nil
+}
+
+// Close stops the server and waits until its files are closed. Further calls do nothing.
+func (n *NATS) Close() {
+	n.server.Shutdown()
+	n.server.WaitForShutdown()
+}

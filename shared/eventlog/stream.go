@@ -1,0 +1,100 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"sluice/shared/completion"
+)
+
+// stream is the past as JetStream has it, completed by the store.
+type stream struct {
+	log   *Log
+	ref   completion.Ref
+	place place
+	pos   uint64 // of the latest record read
+}
+
+// grace is how long after a job's end its worker may still be about to append the final event itself.
+const grace = time.Second
+
+func (s *stream) catchUp(ctx context.Context, m *merge, why reason) error {
+	news := true
+	if why == silence || why == doubt {
+		end, err := s.log.last(ctx, s.place)
+		if err != nil {
+			return err
+		}
+		news = end.Seq > m.last || end.Type.Final()
+	}
+	if news {
+		if err := s.read(ctx, m); err != nil || m.done() {
+			return err
+		}
+	}
+	if why == first || why == silence {
+		return s.fallBack(ctx, m)
+	}
+	return nil
+}
+
+// read starts where it ended the time before. Finding nothing there may also mean that the log was rewound, so it then
+// starts over, once.
+func (s *stream) read(ctx context.Context, m *merge) error {
+	for {
+		from := s.pos
+		err := s.log.read(ctx, s.place, from, func(e entry) bool {
+			s.pos = e.pos
+			return m.add(e.Record)
+		})
+		if err != nil || from == 0 || s.pos != from {
+			return err
+		}
+		s.pos = 0
+	}
+}
+
+// fallBack asks the store whether the job has ended without its log knowing. A log that still has something gets the
+// final event appended; one that has nothing is left alone, and the viewer alone gets the event.
+func (s *stream) fallBack(ctx context.Context, m *merge) error {
+	if s.log.opts.Fallback == nil {
+		return nil
+	}
+	job, err := s.log.opts.Fallback(ctx, s.ref)
+	if err != nil {
+		if !errors.Is(err, completion.ErrNotFound) && ctx.Err() == nil {
+			s.log.opts.Log.Warn("read the job behind a log", "job_id", s.ref.Job, "tenant", s.ref.Tenant, "error", err)
+		}
+		return nil
+	}
+	if !job.State.Final() {
+		return nil
+	}
+	end, err := s.log.last(ctx, s.place)
+	if err != nil {
+		return err
+	}
+	if end.pos == 0 {
+		return synthesize(job, m)
+	}
+	if wait := grace - time.Since(job.FinishedAt); wait > 0 && wait <= grace && !end.Type.Final() {
+		m.soon = true
+		return nil
+	}
+	if err := s.log.Seal(ctx, job); err != nil {
+		return err
+	}
+	return s.read(ctx, m)
+}
+
+func synthesize(job completion.Job, m *merge) error {
+	e := job.FinalEvent()
+	e.Seq = m.last + 1
+	data, err := e.Encode()
+	if err != nil {
+		return err
+	}
+	m.add(completion.Record{Seq: e.Seq, Attempt: e.Attempt, Type: e.Type, Data: data})
+	return nil
+}

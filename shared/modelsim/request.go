@@ -1,0 +1,112 @@
+package modelsim
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+const maxBody = 64 << 20
+
+type request struct {
+	Model         string    `json:"model"`
+	Messages      []message `json:"messages"`
+	Stream        bool      `json:"stream"`
+	StreamOptions struct {
+		IncludeUsage bool `json:"include_usage"`
+	} `json:"stream_options"`
+	N                   *int   `json:"n"`
+	MaxTokens           *int   `json:"max_tokens"`
+	MaxCompletionTokens *int   `json:"max_completion_tokens"`
+	Logprobs            bool   `json:"logprobs"`
+	Tools               []tool `json:"tools"`
+}
+
+type tool struct {
+	Function struct {
+		Name string `json:"name"`
+	} `json:"function"`
+}
+
+type message struct {
+	Role    string  `json:"role"`
+	Content content `json:"content"`
+}
+
+// content is a message's text: a string, null, or the text parts of a list.
+type content string
+
+func (c *content) UnmarshalJSON(b []byte) error {
+	var s *string
+	if json.Unmarshal(b, &s) == nil {
+		if s != nil {
+			*c = content(*s)
+		}
+		return nil
+	}
+	var parts []struct {
+		Text string `json:"text"`
+	}
+	if err := json.Unmarshal(b, &parts); err != nil {
+		return err
+	}
+	for _, p := range parts {
+		*c += content(p.Text)
+	}
+	return nil
+}
+
+func readRequest(w http.ResponseWriter, r *http.Request) (*request, *failure) {
+	var req request
+	// Read to the end: only then does net/http notice that the client leaves.
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err == nil {
+		err = json.Unmarshal(body, &req)
+	}
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return nil, &failure{Status: http.StatusRequestEntityTooLarge, Message: "The body is too large."}
+	case err != nil:
+		return nil, invalid("", "We could not parse the JSON body of your request: "+err.Error())
+	case len(req.Messages) == 0:
+		return nil, invalid("messages", "Missing required parameter: 'messages'.")
+	case req.N != nil && (*req.N < 1 || *req.N > 128):
+		return nil, invalid("n", "Invalid 'n': it must be from 1 to 128.")
+	case req.limit() == 0:
+		return nil, invalid("max_completion_tokens", "Invalid token limit: it must be at least 1.")
+	}
+	return &req, nil
+}
+
+func (r *request) choices() int {
+	if r.N == nil {
+		return 1
+	}
+	return *r.N
+}
+
+// limit is the largest number of tokens the answer may have, -1 for no limit.
+func (r *request) limit() int {
+	for _, m := range []*int{r.MaxCompletionTokens, r.MaxTokens} {
+		if m != nil {
+			return max(*m, 0)
+		}
+	}
+	return -1
+}
+
+func (r *request) texts() []string {
+	texts := make([]string, len(r.Messages))
+	for i, m := range r.Messages {
+		texts[i] = strings.ToValidUTF8(string(m.Content), "\uFFFD")
+	}
+	return texts
+}
+
+func (r *request) offers(name string) bool {
+	return slices.ContainsFunc(r.Tools, func(t tool) bool { return t.Function.Name == name })
+}

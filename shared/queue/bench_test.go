@@ -1,0 +1,80 @@
+package queue_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"sluice/shared/completion"
+	"sluice/shared/queue"
+	"sluice/shared/testkit"
+)
+
+// BenchmarkLatency is the time from Enqueue to the handler's start on an idle server.
+func BenchmarkLatency(b *testing.B) {
+	b.Run("redis", func(b *testing.B) { latency(b, testkit.Redis(b)) })
+	b.Run("embedded", func(b *testing.B) { latency(b, openEmbedded(b)) })
+}
+
+func latency(b *testing.B, rc redis.UniversalClient) {
+	b.ReportAllocs()
+	var wake func()
+	got := make(chan struct{})
+	ready := make(chan struct{})
+	ctx, cancel := context.WithCancel(b.Context())
+	done := make(chan error, 1)
+	srv := queue.NewServer(rc, queue.Config{
+		Lane: completion.Interactive, Slots: 2, MaxWait: time.Hour,
+		OnWake:  func(w func()) (func(), error) { wake = w; close(ready); return func() {}, nil },
+		Handler: func(context.Context, completion.Task) error { got <- struct{}{}; return nil },
+		Log:     slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+	go func() { done <- srv.Run(ctx) }()
+	<-ready
+	client := queue.NewClient(rc, func(completion.Lane) { wake() })
+	for b.Loop() {
+		require.NoError(b, client.Enqueue(ctx, newTask()))
+		<-got
+	}
+	cancel()
+	require.NoError(b, <-done)
+}
+
+// BenchmarkLatency_Polling is the same with asynq alone, as it comes.
+func BenchmarkLatency_Polling(b *testing.B) {
+	rc := testkit.Redis(b)
+	got := make(chan struct{})
+	srv := asynq.NewServerFromRedisClient(rc, asynq.Config{Concurrency: 2, LogLevel: asynq.FatalLevel})
+	require.NoError(b, srv.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error { got <- struct{}{}; return nil })))
+	client := asynq.NewClientFromRedisClient(rc)
+	for b.Loop() {
+		_, err := client.EnqueueContext(b.Context(), asynq.NewTask("x", nil))
+		require.NoError(b, err)
+		<-got
+	}
+	srv.Shutdown()
+}
+
+// BenchmarkEnqueueAll is 500 tasks that the queue does not know, and then the same 500 again.
+func BenchmarkEnqueueAll(b *testing.B) {
+	for name, open := range map[string]func(testing.TB) redis.UniversalClient{"redis": testkit.Redis, "embedded": openEmbedded} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			client := queue.NewClient(open(b), nil)
+			tasks := make([]completion.Task, 500)
+			for b.Loop() {
+				for i := range tasks {
+					tasks[i] = newTask()
+				}
+				require.NoError(b, client.EnqueueAll(b.Context(), tasks)[0])
+				require.ErrorIs(b, client.EnqueueAll(b.Context(), tasks)[0], completion.ErrKnown)
+			}
+		})
+	}
+}

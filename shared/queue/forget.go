@@ -1,0 +1,43 @@
+package queue
+
+import (
+	"context"
+
+	"github.com/redis/go-redis/v9"
+
+	"sluice/shared/completion"
+)
+
+// forgetCmd deletes a task that nobody runs.
+//
+// KEYS[1] task hash, KEYS[2] pending, KEYS[3] retry, KEYS[4] scheduled
+// ARGV[1] task id
+//
+// Returns 1 if it was deleted; 0 if there is none, or it is running or archived.
+var forgetCmd = redis.NewScript(`
+local n = 0
+local state = redis.call("HGET", KEYS[1], "state")
+if state == "pending" then
+	n = redis.call("LREM", KEYS[2], 1, ARGV[1])
+elseif state == "retry" then
+	n = redis.call("ZREM", KEYS[3], ARGV[1])
+elseif state == "scheduled" then
+	n = redis.call("ZREM", KEYS[4], ARGV[1])
+end
+if n > 0 then
+	redis.call("DEL", KEYS[1])
+end
+return n`)
+
+// Forget takes the task out of the queue, unless it is running: then, and when there is none, it does nothing. It spares
+// a worker the trouble of finding out that a job has been cancelled, and is never needed for correctness.
+//
+// Redis searches the whole list for a waiting task: about a millisecond for each in a backlog of 50,000, during which it
+// does nothing else. Do not call it for each job of a large batch; let the workers find out.
+func (c *Client) Forget(ctx context.Context, t completion.Task) error {
+	k := keysOf(t.Lane)
+	if err := forgetCmd.Run(ctx, c.rc, []string{k.task + t.Ref.Job, k.pending, k.retry, k.scheduled}, t.Ref.Job).Err(); err != nil {
+		return unavailable("forget job "+t.Ref.Job, err)
+	}
+	return nil
+}

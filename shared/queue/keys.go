@@ -1,0 +1,54 @@
+package queue
+
+import (
+	"strings"
+
+	"sluice/shared/completion"
+)
+
+// keys names what asynq keeps for one lane. All keys of a lane share one cluster slot.
+type keys struct {
+	prefix    string // of every key
+	task      string // prefix of a task's hash: msg, state, …
+	pending   string // list: pushed on the left, taken from the right
+	active    string // list
+	lease     string // sorted set: when each active task's lease ends, in Unix seconds
+	retry     string // sorted set: when to deliver again, in Unix seconds
+	scheduled string // sorted set: when to deliver first, in Unix seconds
+	archived  string // sorted set: poison
+	tide      string // our own counter, see Fresh
+}
+
+func keysOf(lane completion.Lane) keys {
+	p := "asynq:{" + string(lane) + "}:"
+	return keys{
+		prefix: p, task: p + "t:", pending: p + "pending", active: p + "active", lease: p + "lease",
+		retry: p + "retry", scheduled: p + "scheduled", archived: p + "archived",
+		tide: "sluice:{" + string(lane) + "}:tide",
+	}
+}
+
+// act is what one of asynq's scripts does, as far as it matters here.
+type act int
+
+const (
+	other   act = iota
+	dequeue     // pending to active, with a lease
+	forward     // scheduled or retry to pending, where due
+	settle      // active to whatever ends the delivery: done, retry, archive, requeue
+)
+
+// actOf recognises a script by its keys, which say more than its hash does and change less often.
+func actOf(keys []string) act {
+	has := func(i int, name string) bool { return i < len(keys) && strings.HasSuffix(keys[i], ":"+name) }
+	switch {
+	case has(0, "pending") && has(1, "paused"):
+		return dequeue
+	case len(keys) == 2 && has(1, "pending") && (has(0, "scheduled") || has(0, "retry")):
+		return forward
+	case has(0, "active") && has(1, "lease"), has(1, "active") && has(2, "lease"):
+		return settle
+	default:
+		return other
+	}
+}

@@ -1,0 +1,79 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// errorPause is how long a failed dequeue waits before the next. Asynq itself does not wait at all.
+const errorPause = 100 * time.Millisecond
+
+// park keeps asynq's processor from polling. Asynq asks for a task, and after a "none" sleeps for its check interval.
+// That interval is set to next to nothing, and the "none" is held back here instead, until somebody says that there
+// may be a task.
+//
+// Nothing is lost: the wake-up is kept until it is used, and a task is in Redis before its wake-up is sent, so either the
+// dequeue saw the task or the wait that follows ends at once. A wake-up that never arrives costs maxWait. The waiting
+// processor holds one of asynq's slots, as it does in asynq's own sleep, and no connection.
+type park struct {
+	maxWait time.Duration
+	bell    chan struct{} // one slot: a second wake-up before the first is used says nothing new
+	closed  chan struct{}
+	once    sync.Once
+}
+
+func newPark(maxWait time.Duration) *park {
+	return &park{maxWait: maxWait, bell: make(chan struct{}, 1), closed: make(chan struct{})}
+}
+
+// wake lets the processor look for a task now, or, if it is busy, as soon as it would wait. It never blocks.
+func (p *park) wake() {
+	select {
+	case p.bell <- struct{}{}:
+	default:
+	}
+}
+
+// close lets the processor go for good: it finds nothing any more. It comes before asynq's shutdown, which otherwise
+// would wait for the wait.
+func (p *park) close() { p.once.Do(func() { close(p.closed) }) }
+
+func (p *park) dequeue(ctx context.Context, next send) *redis.Cmd {
+	select {
+	case <-p.closed:
+		return answer(ctx, nil, redis.Nil)
+	default:
+	}
+	cmd := next(ctx)
+	switch err := cmd.Err(); {
+	case err == nil, redis.HasErrorPrefix(err, "NOSCRIPT"): // asynq sends the script itself at once
+	case errors.Is(err, redis.Nil):
+		p.wait(p.maxWait, p.bell)
+	default:
+		p.wait(errorPause, nil)
+	}
+	return cmd
+}
+
+// forward wakes the processor for delayed tasks that have become due: they have no producer to do it.
+func (p *park) forward(ctx context.Context, next send) *redis.Cmd {
+	cmd := next(ctx)
+	if n, err := cmd.Int(); err == nil && n > 0 {
+		p.wake()
+	}
+	return cmd
+}
+
+func (p *park) wait(limit time.Duration, bell <-chan struct{}) {
+	t := time.NewTimer(limit)
+	defer t.Stop()
+	select {
+	case <-bell:
+	case <-t.C:
+	case <-p.closed:
+	}
+}

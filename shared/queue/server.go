@@ -1,0 +1,138 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"sluice/shared/completion"
+)
+
+const (
+	// checkInterval is asynq's sleep after an empty dequeue. The park does the waiting; this bounds a fault of it.
+	checkInterval = 100 * time.Microsecond
+	// forwardInterval is how often asynq looks for delayed tasks that are due, at 4 Redis commands each.
+	forwardInterval = time.Second
+)
+
+// Handler does the work of one task. Its answer decides what becomes of the task: nil ends it, an *Again delivers it
+// again after a time, ErrNotMine leaves it alone, and any other error, or a panic, delivers it again with backoff.
+type Handler func(ctx context.Context, t completion.Task) error
+
+// Config says which tasks a Server takes and how.
+type Config struct {
+	Lane    completion.Lane // required
+	Slots   int             // tasks at the same time; required; above 2,000 use more servers
+	Handler Handler         // required
+
+	// OnWake subscribes wake to the lane's wake-up, until stop is called. Nil: only polling, every MaxWait.
+	OnWake func(wake func()) (stop func(), err error)
+
+	MaxWait    time.Duration // look for tasks this often without a wake-up; 0: 1 s
+	Grace      time.Duration // on stop, handlers keep their context for so long; 0: 20 s, negative: not at all
+	DrainLimit time.Duration // on stop, wait for handlers at most so long; 0: 30 s
+
+	Log *slog.Logger // nil: slog.Default()
+}
+
+func (c *Config) complete() error {
+	if c.MaxWait <= 0 {
+		c.MaxWait = time.Second
+	}
+	if c.Grace == 0 {
+		c.Grace = 20 * time.Second
+	}
+	if c.DrainLimit <= 0 {
+		c.DrainLimit = 30 * time.Second
+	}
+	if c.OnWake == nil {
+		c.OnWake = func(func()) (func(), error) { return func() {}, nil }
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	c.Log = c.Log.With("lane", c.Lane)
+	var errs []error
+	if !c.Lane.Valid() {
+		errs = append(errs, fmt.Errorf("unknown lane %q", c.Lane))
+	}
+	if c.Slots < 1 {
+		errs = append(errs, fmt.Errorf("%d slots", c.Slots))
+	}
+	if c.Handler == nil {
+		errs = append(errs, errors.New("no handler"))
+	}
+	return errors.Join(errs...)
+}
+
+// Server takes the tasks of one lane. A worker runs one for each lane, each with a Redis client of its own, so that a
+// full lane never holds up the other (I10).
+type Server struct {
+	rc  redis.UniversalClient
+	cfg Config
+}
+
+// NewServer returns a server; Run starts it. The caller closes rc, after Run.
+func NewServer(rc redis.UniversalClient, cfg Config) *Server {
+	return &Server{rc: rc, cfg: cfg}
+}
+
+// Run takes tasks until ctx ends, then stops: it takes no more, lets the handlers finish for Grace, ends their context
+// with ErrStopping, and returns nil when they are done. What still runs after DrainLimit goes back to the queue, while
+// its handler may still be busy. An error means that Run never began; a Redis that is down is waited for.
+func (s *Server) Run(ctx context.Context) error {
+	if err := s.cfg.complete(); err != nil {
+		return fmt.Errorf("run queue server: %w", err)
+	}
+	base, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(ErrStopping)
+	c := &conn{UniversalClient: s.rc, park: newPark(s.cfg.MaxWait), acks: newAcks(s.cfg.Log)}
+	w := &work{base: base, cfg: s.cfg, acks: c.acks, slots: make(chan struct{}, s.cfg.Slots)}
+
+	stopWake, err := s.cfg.OnWake(c.park.wake)
+	if err != nil {
+		return fmt.Errorf("subscribe to wake-ups of lane %s: %w", s.cfg.Lane, err)
+	}
+	defer stopWake()
+	srv := s.asynq(c)
+	if err := srv.Start(w); err != nil {
+		return fmt.Errorf("start queue server of lane %s: %w", s.cfg.Lane, err)
+	}
+	<-ctx.Done()
+	s.stop(srv, c, w, cancel)
+	return nil
+}
+
+func (s *Server) asynq(c *conn) *asynq.Server {
+	return asynq.NewServerFromRedisClient(c, asynq.Config{
+		Concurrency:              s.cfg.Slots,
+		Queues:                   map[string]int{string(s.cfg.Lane): 1},
+		TaskCheckInterval:        checkInterval,
+		DelayedTaskCheckInterval: forwardInterval,
+		RetryDelayFunc:           delay,
+		IsFailure:                counts,
+		ShutdownTimeout:          s.cfg.DrainLimit,
+		Logger:                   logger{s.cfg.Log},
+		LogLevel:                 asynq.InfoLevel,
+	})
+}
+
+// stop ends the server in the order that loses nothing: no new tasks, then the handlers, then asynq's heartbeat, which
+// keeps the leases of what still runs. Asynq's Shutdown waits for the handlers up to DrainLimit and then requeues.
+func (s *Server) stop(srv *asynq.Server, c *conn, w *work, cancel context.CancelCauseFunc) {
+	start := time.Now()
+	c.park.close()
+	grace := time.AfterFunc(min(s.cfg.Grace, s.cfg.DrainLimit), func() { cancel(ErrStopping) })
+	defer grace.Stop()
+	hurry := time.AfterFunc(s.cfg.DrainLimit, c.acks.close)
+	defer hurry.Stop()
+	srv.Shutdown()
+	if left := w.drain(s.cfg.DrainLimit - time.Since(start)); left > 0 {
+		s.cfg.Log.Warn("stopped while handlers were busy", "handlers", left)
+	}
+}

@@ -1,0 +1,176 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"sluice/shared/completion"
+)
+
+// Claim starts the job's next attempt for worker: the job must be queued, or running for a worker that is dead or is
+// this one (which knows that it does not run it any more). Exactly one of any number of claims gets each attempt.
+//
+// completion.ErrFinal: nothing is left to do; the job is returned with it. completion.ErrHeld: a live worker runs it.
+func (s *Store) Claim(ctx context.Context, ref completion.Ref, worker string, at time.Time) (completion.Job, error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	row := jobRow{}
+	err := s.update(ref, completion.Running).
+		Set("state = ?", completion.Running).Set("attempt = attempt + 1").Set("worker = ?", worker).
+		Set("started_at = COALESCE(started_at, ?)", stamp(at)).Set("updated_at = ?", stamp(at)).
+		Set("retry_at = NULL").Set("first_token_at = NULL").
+		Where("(state = ? OR worker = ? OR NOT EXISTS (?))", completion.Queued, worker, s.alive(at)).
+		Returning("*").Scan(ctx, &row)
+	if err == nil {
+		return row.job()
+	}
+	if !errors.Is(err, sql.ErrNoRows) {
+		return completion.Job{}, fmt.Errorf("claim job %s: %w", ref.Job, away(err))
+	}
+	job, err := s.Get(ctx, ref)
+	switch {
+	case err != nil:
+		return completion.Job{}, fmt.Errorf("claim job %s: %w", ref.Job, err)
+	case job.State.Final():
+		return job, fmt.Errorf("claim job %s: %w", ref.Job, completion.ErrFinal)
+	default:
+		return job, fmt.Errorf("claim job %s: %w", ref.Job, completion.ErrHeld)
+	}
+}
+
+// update begins the statement that brings the job to a state, from those that lead there.
+func (s *Store) update(ref completion.Ref, to completion.State) *bun.UpdateQuery {
+	return s.db.NewUpdate().Model((*jobRow)(nil)).Where("id = ?", ref.Job).Where("tenant = ?", ref.Tenant).
+		Where("state IN (?)", bun.List(completion.Sources(to)))
+}
+
+// alive selects the worker of a job row if it has been seen lately.
+func (s *Store) alive(at time.Time) *bun.SelectQuery {
+	return s.db.NewSelect().TableExpr("worker AS w").ColumnExpr("1").
+		Where("w.id = job.worker").Where("w.seen_at > ?", stamp(at.Add(-s.opts.WorkerTTL)))
+}
+
+// attempt begins the statement with which an attempt ends. What it has so far is kept in any case.
+func (s *Store) attempt(ref completion.Ref, attempt int, to completion.State, o completion.Outcome) (*bun.UpdateQuery, error) {
+	failure, err := encodeError(o.Error)
+	if err != nil {
+		return nil, err
+	}
+	return s.update(ref, to).Where("attempt = ?", attempt).
+		Set("state = ?", to).Set("upstream = ?", null(o.Upstream)).Set("result = ?", nullBytes(o.Result)).
+		Set("usage = ?", nullBytes(o.Usage)).Set("finish_reason = ?", null(o.FinishReason)).Set("error = ?", nullBytes(failure)).
+		Set("first_token_at = ?", nullTime(o.FirstTokenAt)).Set("updated_at = ?", stamp(o.At)), nil
+}
+
+// Retry ends an attempt that another will follow: the job is queued again.
+//
+// completion.ErrStale: a later attempt has the job. completion.ErrFinal: it has ended. completion.ErrCancelled: a
+// cancel was requested, so the attempt must finish as cancelled instead. Nothing was written in any of these cases. A
+// repeat after an answer that was lost succeeds.
+func (s *Store) Retry(ctx context.Context, ref completion.Ref, attempt int, r completion.Retry) error {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	query, err := s.attempt(ref, attempt, completion.Queued, r.Outcome)
+	if err == nil {
+		if r.Counted {
+			query = query.Set("tries = tries + 1")
+		}
+		_, err = affected(query.Set("retry_at = ?", nullTime(r.RetryAt)).Where("NOT cancel_requested").Exec(ctx))
+	}
+	if err == nil || !errors.Is(err, sql.ErrNoRows) {
+		return wrap(err, "queue job %s again", ref.Job)
+	}
+	job, err := s.Get(ctx, ref)
+	switch {
+	case err != nil:
+	case job.Attempt != attempt:
+		err = completion.ErrStale
+	case job.State.Final():
+		err = completion.ErrFinal
+	case job.State == completion.Running:
+		err = completion.ErrCancelled
+	}
+	return wrap(err, "queue job %s again", ref.Job)
+}
+
+// Finish ends an attempt and with it the job, which it returns as stored.
+//
+// completion.ErrStale: a later attempt has the job. completion.ErrFinal: it has ended in another way. Nothing was
+// written in either case. A repeat after an answer that was lost returns the job (I2).
+func (s *Store) Finish(ctx context.Context, ref completion.Ref, attempt int, o completion.Outcome) (completion.Job, error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	row := jobRow{}
+	query, err := s.attempt(ref, attempt, o.State, o)
+	if err == nil {
+		err = query.Set("finished_at = ?", stamp(o.At)).Returning("*").Scan(ctx, &row)
+	}
+	if err == nil {
+		return row.job()
+	}
+	if !errors.Is(err, sql.ErrNoRows) {
+		return completion.Job{}, wrap(err, "finish job %s", ref.Job)
+	}
+	job, err := s.Get(ctx, ref)
+	switch {
+	case err != nil:
+	case job.Attempt != attempt:
+		err = completion.ErrStale
+	case job.State == o.State && job.FinishedAt.Equal(stamp(o.At)):
+		return job, nil
+	default:
+		err = completion.ErrFinal
+	}
+	return job, wrap(err, "finish job %s", ref.Job)
+}
+
+// Cancel ends a job that is queued, or whose worker is dead, as cancelled, and asks for the end of one that runs:
+// the returned job tells which. A job in a final state is returned as it is. What the job has so far is kept (I9).
+func (s *Store) Cancel(ctx context.Context, ref completion.Ref, at time.Time) (completion.Job, error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	failure, err := encodeError(completion.NewError(completion.CodeCancelled, ""))
+	if err != nil {
+		return completion.Job{}, wrap(err, "cancel job %s", ref.Job)
+	}
+	ends := s.db.NewSelect().ColumnExpr("job.state = ? OR NOT EXISTS (?)", completion.Queued, s.alive(at))
+	row := jobRow{}
+	err = s.update(ref, completion.Cancelled).
+		Set("cancel_requested = ?", true).Set("updated_at = ?", stamp(at)).
+		Set("state = CASE WHEN (?) THEN ? ELSE state END", ends, completion.Cancelled).
+		Set("error = CASE WHEN (?) THEN ? ELSE error END", ends, failure).
+		Set("finished_at = CASE WHEN (?) THEN ? ELSE finished_at END", ends, stamp(at)).
+		Returning("*").Scan(ctx, &row)
+	if err == nil {
+		return row.job()
+	}
+	if !errors.Is(err, sql.ErrNoRows) {
+		return completion.Job{}, wrap(err, "cancel job %s", ref.Job)
+	}
+	return s.Get(ctx, ref)
+}
+
+// affected turns an update that found no row into sql.ErrNoRows.
+func affected(result sql.Result, err error) (int64, error) {
+	if err != nil {
+		return 0, err
+	}
+	n, err := result.RowsAffected()
+	if err == nil && n == 0 {
+		err = sql.ErrNoRows
+	}
+	return n, err
+}
+
+// wrap adds the act to an error, and nil to nil.
+func wrap(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf(format+": %w", append(args, away(err))...)
+}

@@ -1,0 +1,72 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"sluice/shared/completion"
+)
+
+// Query narrows and pages a list. The zero value is the newest 20 jobs.
+type Query struct {
+	State         completion.State
+	Lane          completion.Lane
+	Model         string
+	CreatedAfter  time.Time
+	CreatedBefore time.Time
+	Limit         int    // default 20, at most 100
+	After         string // the id after which the page begins
+	Oldest        bool   // oldest first instead of newest first
+}
+
+const (
+	defaultPage = 20
+	maxPage     = 100
+)
+
+// List returns one page of the tenant's jobs, without their requests and results, and the id to pass as After for the
+// next page, "" at the end. Ids are in the order of creation, so jobs that come meanwhile do not shift the pages.
+func (s *Store) List(ctx context.Context, tenant string, q Query) (page []completion.Job, next string, err error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	limit := q.Limit
+	if limit <= 0 {
+		limit = defaultPage
+	}
+	limit = min(limit, maxPage)
+	var rows []jobRow
+	query := q.narrow(s.db.NewSelect().Model(&rows).ExcludeColumn(heavy...).Where("tenant = ?", tenant))
+	if err := query.Limit(int64(limit) + 1).Scan(ctx); err != nil {
+		return nil, "", wrap(err, "list jobs")
+	}
+	if len(rows) > limit {
+		rows = rows[:limit]
+		next = rows[limit-1].ID
+	}
+	page, err = jobs(rows)
+	return page, next, wrap(err, "list jobs")
+}
+
+func (q *Query) narrow(query *bun.SelectQuery) *bun.SelectQuery {
+	for column, value := range map[string]string{"state": string(q.State), "lane": string(q.Lane), "model": q.Model} {
+		if value != "" {
+			query = query.Where("? = ?", bun.Ident(column), value)
+		}
+	}
+	if !q.CreatedAfter.IsZero() {
+		query = query.Where("created_at > ?", stamp(q.CreatedAfter))
+	}
+	if !q.CreatedBefore.IsZero() {
+		query = query.Where("created_at < ?", stamp(q.CreatedBefore))
+	}
+	order, beyond := "id DESC", "id < ?"
+	if q.Oldest {
+		order, beyond = "id ASC", "id > ?"
+	}
+	if q.After != "" {
+		query = query.Where(beyond, q.After)
+	}
+	return query.OrderExpr(order)
+}

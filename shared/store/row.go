@@ -1,0 +1,133 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"sluice/shared/completion"
+)
+
+// jobRow is a job in the table.
+type jobRow struct {
+	bun.BaseModel `bun:"table:job,alias:job"`
+
+	ID              string            `bun:"id,pk"`
+	Tenant          string            `bun:"tenant"`
+	Lane            string            `bun:"lane"`
+	State           string            `bun:"state"`
+	Model           string            `bun:"model"`
+	Request         []byte            `bun:"request"`
+	Metadata        map[string]string `bun:"metadata,nullzero,type:jsonb"`
+	IdempotencyKey  string            `bun:"idempotency_key,nullzero"`
+	BodyHash        string            `bun:"body_hash,nullzero"`
+	Attempt         int               `bun:"attempt"`
+	Tries           int               `bun:"tries"`
+	Worker          string            `bun:"worker,nullzero"`
+	CancelRequested bool              `bun:"cancel_requested"`
+	RetryAt         time.Time         `bun:"retry_at,nullzero"`
+	Upstream        string            `bun:"upstream,nullzero"`
+	Result          []byte            `bun:"result,nullzero"`
+	Usage           []byte            `bun:"usage,nullzero"`
+	FinishReason    string            `bun:"finish_reason,nullzero"`
+	Error           []byte            `bun:"error,nullzero"`
+	CreatedAt       time.Time         `bun:"created_at"`
+	UpdatedAt       time.Time         `bun:"updated_at"`
+	StartedAt       time.Time         `bun:"started_at,nullzero"`
+	FirstTokenAt    time.Time         `bun:"first_token_at,nullzero"`
+	FinishedAt      time.Time         `bun:"finished_at,nullzero"`
+}
+
+// heavy are the columns that lists leave out.
+var heavy = []string{"request", "result"}
+
+// stamp is a time as both databases keep it: UTC, whole microseconds.
+func stamp(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.UTC().Truncate(time.Microsecond)
+}
+
+func newRow(j *completion.Job) (*jobRow, error) {
+	failure, err := encodeError(j.Error)
+	if err != nil {
+		return nil, err
+	}
+	return &jobRow{
+		ID: j.ID, Tenant: j.Tenant, Lane: string(j.Lane), State: string(j.State), Model: j.Model, Request: j.Request,
+		Metadata: j.Metadata, IdempotencyKey: j.IdempotencyKey, BodyHash: j.BodyHash,
+		Attempt: j.Attempt, Tries: j.Tries, Worker: j.Worker, CancelRequested: j.CancelRequested, RetryAt: stamp(j.RetryAt),
+		Upstream: j.Upstream, Result: j.Result, Usage: j.Usage, FinishReason: j.FinishReason, Error: failure,
+		CreatedAt: stamp(j.CreatedAt), UpdatedAt: stamp(j.UpdatedAt), StartedAt: stamp(j.StartedAt),
+		FirstTokenAt: stamp(j.FirstTokenAt), FinishedAt: stamp(j.FinishedAt),
+	}, nil
+}
+
+func (r *jobRow) job() (completion.Job, error) {
+	j := completion.Job{
+		ID: r.ID, Tenant: r.Tenant, Lane: completion.Lane(r.Lane), State: completion.State(r.State), Model: r.Model, Request: r.Request,
+		Metadata: r.Metadata, IdempotencyKey: r.IdempotencyKey, BodyHash: r.BodyHash,
+		Attempt: r.Attempt, Tries: r.Tries, Worker: r.Worker, CancelRequested: r.CancelRequested, RetryAt: stamp(r.RetryAt),
+		Upstream: r.Upstream, Result: r.Result, Usage: r.Usage, FinishReason: r.FinishReason,
+		CreatedAt: stamp(r.CreatedAt), UpdatedAt: stamp(r.UpdatedAt), StartedAt: stamp(r.StartedAt),
+		FirstTokenAt: stamp(r.FirstTokenAt), FinishedAt: stamp(r.FinishedAt),
+	}
+	if len(r.Error) > 0 {
+		j.Error = &completion.Error{}
+		if err := json.Unmarshal(r.Error, j.Error); err != nil {
+			return completion.Job{}, fmt.Errorf("decode error of job %s: %w", r.ID, err)
+		}
+	}
+	return j, nil
+}
+
+func jobs(rows []jobRow) ([]completion.Job, error) {
+	list := make([]completion.Job, 0, len(rows))
+	for i := range rows {
+		j, err := rows[i].job()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, j)
+	}
+	return list, nil
+}
+
+func encodeError(e *completion.Error) ([]byte, error) {
+	if e == nil {
+		return nil, nil
+	}
+	b, err := json.Marshal(e)
+	if err != nil {
+		return nil, fmt.Errorf("encode error: %w", err)
+	}
+	return b, nil
+}
+
+// null returns v for a column that is NULL when v is its zero value.
+func null[T comparable](v T) any {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return v
+}
+
+// nullBytes is null for bytes.
+func nullBytes(b []byte) any {
+	if len(b) == 0 {
+		return nil
+	}
+	return b
+}
+
+// nullTime is null for times.
+func nullTime(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return stamp(t)
+}

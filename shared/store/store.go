@@ -1,0 +1,139 @@
+// Package store keeps jobs in PostgreSQL or SQLite, through bun. It is the truth: queue and event log can be rebuilt
+// from it.
+//
+// It promises that what the domain forbids is not written: each state change is one statement guarded by the states it
+// may leave and, for attempts, by the attempt's number (I5). Requests, results, usage and errors are JSON text stored
+// as bytes, so they come back byte for byte. A database that is away is answered with a service_unavailable
+// *completion.Error; no call takes longer than Options.Limit.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+
+	"sluice/shared/completion"
+)
+
+// Options of a Store. Zero values mean the defaults.
+type Options struct {
+	WorkerTTL time.Duration // a worker not seen for this long is dead; default 15 s
+	Limit     time.Duration // longest that one call may take; default 10 s
+}
+
+// Store is safe for concurrent use, by any number of processes.
+type Store struct {
+	db   *bun.DB
+	opts Options
+}
+
+// New returns a Store over db, whose schema package migrations makes.
+func New(db *bun.DB, o Options) *Store {
+	if o.WorkerTTL <= 0 {
+		o.WorkerTTL = 15 * time.Second
+	}
+	if o.Limit <= 0 {
+		o.Limit = 10 * time.Second
+	}
+	return &Store{db: db, opts: o}
+}
+
+// maxConns is how many connections one process holds at most; more would only queue in PostgreSQL.
+const maxConns = 16
+
+// OpenPostgres returns a pool of connections to the PostgreSQL at url. It connects when it is first used.
+func OpenPostgres(url string) (*bun.DB, error) {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("database address: %w", err)
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = 5 * time.Second
+	}
+	// bun writes values into the statement, so each is a new text: preparing it would cost a round trip and fill caches.
+	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+	pool := stdlib.OpenDB(*config)
+	pool.SetMaxOpenConns(maxConns)
+	pool.SetMaxIdleConns(maxConns)
+	pool.SetConnMaxIdleTime(5 * time.Minute)
+	return bun.NewDB(pool, pgdialect.New()), nil
+}
+
+// Ping reports whether jobs can be read, which takes a database that answers and a schema that is there.
+func (s *Store) Ping(ctx context.Context) error {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	if _, err := s.db.ExecContext(ctx, "SELECT id FROM job LIMIT 1"); err != nil {
+		return fmt.Errorf("ping store: %w", away(err))
+	}
+	return nil
+}
+
+func (s *Store) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, s.opts.Limit)
+}
+
+// Get reads one job. completion.ErrNotFound: there is none, or it is another tenant's (I8).
+func (s *Store) Get(ctx context.Context, ref completion.Ref) (completion.Job, error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	row := jobRow{}
+	err := s.db.NewSelect().Model(&row).Where("id = ?", ref.Job).Where("tenant = ?", ref.Tenant).Scan(ctx)
+	if err != nil {
+		return completion.Job{}, fmt.Errorf("read job %s: %w", ref.Job, missing(err))
+	}
+	return row.job()
+}
+
+// missing names the absence of a row as the domain does.
+func missing(err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return completion.ErrNotFound
+	}
+	return away(err)
+}
+
+// Add stores a new job. With an idempotency key that the tenant has used before, it returns that job and false, or
+// completion.ErrConflict if its body was another one (I7). However many add at once with one key, one job is made.
+func (s *Store) Add(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	row, err := newRow(job)
+	if err != nil {
+		return completion.Job{}, false, fmt.Errorf("add job %s: %w", job.ID, err)
+	}
+	insert := s.db.NewInsert().Model(row)
+	if job.IdempotencyKey != "" {
+		insert = insert.On("CONFLICT (tenant, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING")
+	}
+	result, err := insert.Exec(ctx)
+	if err != nil {
+		return completion.Job{}, false, fmt.Errorf("add job %s: %w", job.ID, away(err))
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 1 {
+		stored, rowErr := row.job()
+		return stored, true, errors.Join(err, rowErr)
+	}
+	return s.join(ctx, job)
+}
+
+// join finds the job that has job's key.
+func (s *Store) join(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error) {
+	row := jobRow{}
+	err = s.db.NewSelect().Model(&row).Where("tenant = ?", job.Tenant).Where("idempotency_key = ?", job.IdempotencyKey).Scan(ctx)
+	if err != nil {
+		return completion.Job{}, false, fmt.Errorf("read job of key %q: %w", job.IdempotencyKey, missing(err))
+	}
+	if row.BodyHash != job.BodyHash {
+		return completion.Job{}, false, fmt.Errorf("key %q of job %s: %w", job.IdempotencyKey, row.ID, completion.ErrConflict)
+	}
+	stored, err = row.job()
+	return stored, false, err
+}

@@ -1,0 +1,82 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"sluice/shared/completion"
+	"sluice/shared/store"
+	"sluice/shared/store/storetest"
+	"sluice/shared/testkit"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestStore_SQLite(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(t *testing.T) *store.Store { return store.New(testkit.SQLite(t), store.Options{}) })
+}
+
+func TestStore_PostgreSQL(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(t *testing.T) *store.Store { return store.New(testkit.Postgres(t), store.Options{}) })
+}
+
+func TestStore_DatabaseAway(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := l.Addr().String()
+	require.NoError(t, l.Close())
+	db, err := store.OpenPostgres("postgres://u@" + addr + "/x?sslmode=disable")
+	require.NoError(t, err)
+	defer db.Close()
+	s := store.New(db, store.Options{})
+	_, err = s.Get(t.Context(), completion.Ref{Tenant: "t", Job: "j"})
+	requireAway(t, err)
+	_, _, err = s.Add(t.Context(), &completion.Job{ID: "j"})
+	requireAway(t, err)
+	requireAway(t, s.Ping(t.Context()))
+}
+
+// A database that accepts and never answers must not hold a caller for ever.
+func TestStore_DatabaseHangs(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	db, err := store.OpenPostgres("postgres://u@" + l.Addr().String() + "/x?sslmode=disable")
+	require.NoError(t, err)
+	defer db.Close()
+	s := store.New(db, store.Options{Limit: 50 * time.Millisecond})
+	requireAway(t, s.Ping(t.Context()))
+}
+
+func TestStore_CallerGone(t *testing.T) {
+	t.Parallel()
+	s := store.New(testkit.SQLite(t), store.Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := s.Get(ctx, completion.Ref{Tenant: "t", Job: "j"})
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+func TestOpenPostgres_BadAddress(t *testing.T) {
+	t.Parallel()
+	_, err := store.OpenPostgres("postgres://%zz")
+	require.Error(t, err)
+}
+
+func requireAway(t *testing.T, err error) {
+	t.Helper()
+	var e *completion.Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, completion.CodeUnavailable, e.Code)
+	require.True(t, errors.Is(err, e))
+}

@@ -1,0 +1,205 @@
+// Package sweeper keeps the queue complete (I1): the store is the truth, and what the store has and the queue does not
+// know is enqueued again; and tasks of dead servers are given back. It may run in any number of processes: each does the
+// same work, and the queue refuses what it has already.
+package sweeper
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"sluice/shared/completion"
+)
+
+// Store finds unfinished jobs that somebody should be working on.
+type Store interface {
+	// Orphans returns up to limit jobs in the order of their ids, all above after: queued ones that have not changed since
+	// before, and running ones whose worker was last seen alive too long before now.
+	Orphans(ctx context.Context, before, now time.Time, after string, limit int) ([]completion.Job, error)
+}
+
+// Queue is what the sweeper needs of queue.Client.
+type Queue interface {
+	EnqueueAll(ctx context.Context, tasks []completion.Task) []error
+	Revive(ctx context.Context, lane completion.Lane, deadAfter time.Duration) (int, error)
+	Fresh(ctx context.Context) (bool, error)
+}
+
+// Config has the sweeper's times; the zero value means the defaults.
+type Config struct {
+	Tick      time.Duration // look after the queue this often, with a jitter of a quarter; 0: 2 s
+	Interval  time.Duration // look into the store this often; 0: 5 s
+	Grace     time.Duration // leave a queued job to whoever changed it last for so long; 0: 10 s
+	DeadAfter time.Duration // a server without a heartbeat for so long is dead; 0: 12 s
+	WorkerTTL time.Duration // after an outage of the store, believe no worker dead for so long; 0: 15 s
+	Budget    int           // jobs that the queue knows, to look at in one go; 0: 2,000
+}
+
+const pageSize = 500
+
+func (c *Config) complete() {
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{{&c.Tick, 2 * time.Second}, {&c.Interval, 5 * time.Second}, {&c.Grace, 10 * time.Second}, {&c.DeadAfter, 12 * time.Second}, {&c.WorkerTTL, 15 * time.Second}} {
+		if *d.field <= 0 {
+			*d.field = d.value
+		}
+	}
+	if c.Budget <= 0 {
+		c.Budget = 2000
+	}
+}
+
+// Sweeper is one process' sweeper; New makes it, Run runs it.
+type Sweeper struct {
+	store Store
+	queue Queue
+	cfg   Config
+	log   *slog.Logger
+
+	whole  bool      // the next sweep covers all jobs, young ones too
+	due    time.Time // when the next sweep is
+	cursor string    // where the next sweep goes on; empty: at the start
+
+	queueSide health
+	storeSide health
+}
+
+// New returns a sweeper. A nil log means slog.Default().
+func New(store Store, queue Queue, cfg Config, log *slog.Logger) *Sweeper {
+	cfg.complete()
+	if log == nil {
+		log = slog.Default()
+	}
+	return &Sweeper{
+		store: store, queue: queue, cfg: cfg, log: log, whole: true,
+		queueSide: health{log: log.With("side", "queue"), window: cfg.DeadAfter},
+		storeSide: health{log: log.With("side", "store"), window: cfg.WorkerTTL},
+	}
+}
+
+// Run sweeps until ctx ends, and then returns nil. Outages are waited for and logged, once when they begin and once when
+// they end.
+func (s *Sweeper) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		s.tick(ctx)
+		jitter := rand.N(s.cfg.Tick/2) - s.cfg.Tick/4
+		select {
+		case <-ctx.Done():
+		case <-time.After(s.cfg.Tick + jitter):
+		}
+	}
+	return nil
+}
+
+func (s *Sweeper) tick(ctx context.Context) {
+	if err := s.mend(ctx); err != nil {
+		s.queueSide.note(ctx, err)
+		return
+	}
+	s.queueSide.note(ctx, nil)
+	if !s.whole && time.Now().Before(s.due) {
+		return
+	}
+	s.sweep(ctx)
+	s.due = time.Now().Add(s.cfg.Interval)
+}
+
+// mend looks after the queue itself. After an outage of the queue the servers get some time to show that they live.
+func (s *Sweeper) mend(ctx context.Context) error {
+	fresh, err := s.queue.Fresh(ctx)
+	if err != nil {
+		return err
+	}
+	if fresh {
+		s.whole = true
+		s.log.Info("the queue is empty or has lost data, all unfinished jobs are looked up")
+	}
+	if !s.queueSide.steady() {
+		return nil
+	}
+	for _, lane := range completion.Lanes {
+		n, err := s.queue.Revive(ctx, lane, s.cfg.DeadAfter)
+		if n > 0 {
+			s.log.Info("tasks of dead workers were given back", "lane", lane, "tasks", n)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweep pages through the orphans from where the last sweep ended. Pages in which the queue knew every job use up the
+// budget, so that a long backlog is looked at bit by bit; pages with finds do not, so that a loss is repaired in one go.
+// A whole sweep has no budget.
+func (s *Sweeper) sweep(ctx context.Context) {
+	whole, found, budget := s.whole, 0, s.cfg.Budget
+	if whole {
+		s.cursor = ""
+	}
+	for {
+		jobs, err := s.orphans(ctx, whole)
+		if err != nil {
+			break
+		}
+		n, err := s.enqueue(ctx, jobs)
+		found += n
+		if err != nil {
+			s.queueSide.note(ctx, err)
+			break
+		}
+		if len(jobs) < pageSize {
+			s.cursor, s.whole = "", false
+			break
+		}
+		s.cursor = jobs[len(jobs)-1].ID
+		if n == 0 && !whole {
+			if budget -= len(jobs); budget <= 0 {
+				break
+			}
+		}
+	}
+	if found > 0 {
+		s.log.Info("jobs that the queue did not know were enqueued", "jobs", found, "whole", whole)
+	}
+}
+
+// orphans reads the next page. Workers show that they live in the store, so while the store is out they cannot; until
+// they had time to do it again, they are judged as of the last moment at which the store was well.
+func (s *Sweeper) orphans(ctx context.Context, whole bool) ([]completion.Job, error) {
+	now := time.Now()
+	before, judged := now.Add(-s.cfg.Grace), now
+	if whole {
+		before = now
+	}
+	if !s.storeSide.steady() {
+		judged = s.storeSide.wellUntil
+	}
+	jobs, err := s.store.Orphans(ctx, before, judged, s.cursor, pageSize)
+	s.storeSide.note(ctx, err)
+	return jobs, err
+}
+
+// enqueue returns how many of the jobs the queue did not know.
+func (s *Sweeper) enqueue(ctx context.Context, jobs []completion.Job) (found int, err error) {
+	tasks := make([]completion.Task, len(jobs))
+	for i := range jobs {
+		tasks[i] = jobs[i].Task()
+	}
+	for i, e := range s.queue.EnqueueAll(ctx, tasks) {
+		switch {
+		case e == nil:
+			found++
+		case errors.Is(e, completion.ErrKnown):
+		case completion.AsError(e).Code == completion.CodeUnavailable:
+			err = e
+		default: // one bad row must not keep the others out
+			s.log.Error("a job cannot be enqueued", "tenant", jobs[i].Tenant, "job_id", jobs[i].ID, "error", e)
+		}
+	}
+	return found, err
+}

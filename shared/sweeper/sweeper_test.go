@@ -1,0 +1,283 @@
+package sweeper_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"sluice/shared/completion"
+	"sluice/shared/embedded"
+	"sluice/shared/queue"
+	"sluice/shared/sweeper"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// memory is a store of jobs with a switch for outages.
+type memory struct {
+	mu    sync.Mutex
+	jobs  []completion.Job
+	seen  map[string]time.Time // when a job's worker was last seen
+	down  bool
+	calls int
+}
+
+const workerTTL = 15 * time.Second
+
+func (m *memory) Orphans(_ context.Context, before, now time.Time, after string, limit int) ([]completion.Job, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.calls++
+	if m.down {
+		return nil, errors.New("the store is down")
+	}
+	var out []completion.Job
+	for _, j := range m.jobs {
+		lost := j.State == completion.Queued && j.UpdatedAt.Before(before) ||
+			j.State == completion.Running && m.seen[j.ID].Add(workerTTL).Before(now)
+		if lost && j.ID > after && len(out) < limit {
+			out = append(out, j)
+		}
+	}
+	return out, nil
+}
+
+func (m *memory) add(n int, lane completion.Lane, state completion.State) []completion.Job {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var added []completion.Job
+	for range n {
+		j := completion.Job{ID: completion.NewJobID(), Tenant: "acme", Lane: lane, State: state, UpdatedAt: time.Now()}
+		if state == completion.Running {
+			m.seen[j.ID] = time.Now()
+		}
+		added = append(added, j)
+	}
+	m.jobs = append(m.jobs, added...)
+	slices.SortFunc(m.jobs, func(a, b completion.Job) int { return strings.Compare(a.ID, b.ID) })
+	return added
+}
+
+func (m *memory) beat(j completion.Job) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.seen[j.ID] = time.Now()
+}
+
+func (m *memory) setDown(down bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.down = down
+}
+
+func (m *memory) takeCalls() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	defer func() { m.calls = 0 }()
+	return m.calls
+}
+
+// bench is a sweeper between a memory and the real queue, in a bubble's time.
+type bench struct {
+	store  *memory
+	rc     redis.UniversalClient
+	client *queue.Client
+	start  func()
+}
+
+func run(t *testing.T, test func(t *testing.T, b *bench)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv, err := embedded.StartRedis()
+		require.NoError(t, err)
+		defer srv.Close()
+		rc := srv.Client(0)
+		defer func() { require.NoError(t, rc.Close()) }()
+		ctx, cancel := context.WithCancel(context.Background())
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		defer cancel()
+		b := &bench{store: &memory{seen: map[string]time.Time{}}, rc: rc, client: queue.NewClient(rc, nil)}
+		log := slog.New(slog.NewTextHandler(t.Output(), nil))
+		b.start = func() {
+			s := sweeper.New(b.store, queue.NewClient(rc, nil), sweeper.Config{}, log)
+			wg.Go(func() { require.NoError(t, s.Run(ctx)) })
+			b.pass(0)
+		}
+		test(t, b)
+	})
+}
+
+// pass lets time pass, and what begins in it come to its end.
+func (b *bench) pass(d time.Duration) {
+	time.Sleep(d + time.Microsecond)
+	synctest.Wait()
+}
+
+func (b *bench) pending(t *testing.T, lane completion.Lane) int {
+	t.Helper()
+	d, err := b.client.Depth(t.Context(), lane)
+	require.NoError(t, err)
+	return int(d.Pending)
+}
+
+func TestSweeper_I1_AtStartAllJobsAreEnqueued(t *testing.T) {
+	run(t, func(t *testing.T, b *bench) {
+		b.store.add(600, completion.Batch, completion.Queued)
+		b.store.add(700, completion.Interactive, completion.Queued)
+		b.pass(time.Second)
+		b.start()
+		require.Equal(t, 600, b.pending(t, completion.Batch), "young ones too")
+		require.Equal(t, 700, b.pending(t, completion.Interactive))
+	})
+}
+
+func TestSweeper_I1_QueueLosesEverything(t *testing.T) {
+	run(t, func(t *testing.T, b *bench) {
+		b.start()
+		b.start() // two are no worse than one
+		b.store.add(1200, completion.Batch, completion.Queued)
+		b.pass(time.Minute)
+		require.Equal(t, 1200, b.pending(t, completion.Batch))
+		b.store.add(1, completion.Batch, completion.Queued)
+		require.NoError(t, b.rc.FlushAll(t.Context()).Err())
+		b.pass(3 * time.Second)
+		require.Equal(t, 1201, b.pending(t, completion.Batch), "within one tick, whatever their age")
+	})
+}
+
+func TestSweeper_GraceForYoungJobs(t *testing.T) {
+	run(t, func(t *testing.T, b *bench) {
+		b.start()
+		b.store.add(1, completion.Interactive, completion.Queued)
+		b.pass(9 * time.Second)
+		require.Zero(t, b.pending(t, completion.Interactive), "its own process is about to enqueue it")
+		b.pass(9 * time.Second)
+		require.Equal(t, 1, b.pending(t, completion.Interactive))
+	})
+}
+
+func TestSweeper_KnownBacklogCostsLittle(t *testing.T) {
+	run(t, func(t *testing.T, b *bench) {
+		b.store.add(3000, completion.Batch, completion.Queued)
+		b.pass(time.Second)
+		b.start()
+		b.pass(20 * time.Second)
+		b.store.takeCalls()
+		b.pass(time.Minute)
+		require.LessOrEqual(t, b.store.takeCalls(), 15*4, "4 pages in 4 to 7 seconds")
+		last := b.store.jobs[2999]
+		require.NoError(t, b.client.Forget(t.Context(), last.Task()))
+		b.pass(30 * time.Second)
+		require.Equal(t, 3000, b.pending(t, completion.Batch), "the cursor comes round")
+	})
+}
+
+func TestSweeper_DeadWorkersJobIsEnqueued(t *testing.T) {
+	run(t, func(t *testing.T, b *bench) {
+		b.start()
+		b.store.add(1, completion.Interactive, completion.Running)
+		b.pass(workerTTL)
+		require.Zero(t, b.pending(t, completion.Interactive))
+		b.pass(8 * time.Second)
+		require.Equal(t, 1, b.pending(t, completion.Interactive))
+	})
+}
+
+func TestSweeper_StoreOutageKillsNobody(t *testing.T) {
+	run(t, func(t *testing.T, b *bench) {
+		b.start()
+		alive := b.store.add(1, completion.Interactive, completion.Running)[0]
+		b.store.add(1, completion.Batch, completion.Running) // dead
+		b.pass(10 * time.Second)
+		b.store.beat(alive)
+		b.store.setDown(true)
+		b.pass(5 * time.Minute)
+		b.store.setDown(false)
+		b.store.add(1, completion.Interactive, completion.Queued)
+		for range 20 { // the worker is slow to come back
+			b.pass(9 * time.Second)
+			b.store.beat(alive)
+		}
+		require.Equal(t, 1, b.pending(t, completion.Interactive), "only the queued one")
+		require.Equal(t, 1, b.pending(t, completion.Batch), "the dead one's in the end")
+	})
+}
+
+// take does what a server does with the only waiting task, and then dies.
+func (b *bench) take(t *testing.T, j completion.Job) {
+	t.Helper()
+	ctx, k := t.Context(), "asynq:{"+string(j.Lane)+"}:"
+	require.NoError(t, b.rc.RPopLPush(ctx, k+"pending", k+"active").Err())
+	require.NoError(t, b.rc.HSet(ctx, k+"t:"+j.ID, "state", "active").Err())
+	require.NoError(t, b.rc.ZAdd(ctx, k+"lease", redis.Z{Member: j.ID, Score: float64(time.Now().Add(30 * time.Second).Unix())}).Err())
+}
+
+func TestSweeper_I1_TaskOfDeadServerIsRevived(t *testing.T) {
+	run(t, func(t *testing.T, b *bench) {
+		b.start()
+		j := completion.Job{ID: completion.NewJobID(), Tenant: "acme", Lane: completion.Interactive}
+		require.NoError(t, b.client.Enqueue(t.Context(), j.Task()))
+		b.take(t, j)
+		b.pass(10 * time.Second)
+		require.Zero(t, b.pending(t, j.Lane))
+		b.pass(5 * time.Second)
+		require.Equal(t, 1, b.pending(t, j.Lane))
+	})
+}
+
+// broken is a queue with a switch for outages.
+type broken struct {
+	*queue.Client
+	down atomic.Bool
+}
+
+func (q *broken) Fresh(ctx context.Context) (bool, error) {
+	if q.down.Load() {
+		return false, completion.NewError(completion.CodeUnavailable, "")
+	}
+	return q.Client.Fresh(ctx)
+}
+
+func TestSweeper_QueueOutageKillsNobody(t *testing.T) {
+	run(t, func(t *testing.T, b *bench) {
+		q := &broken{Client: b.client}
+		s := sweeper.New(b.store, q, sweeper.Config{}, slog.New(slog.NewTextHandler(t.Output(), nil)))
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go func() { _ = s.Run(ctx) }()
+		j := completion.Job{ID: completion.NewJobID(), Tenant: "acme", Lane: completion.Batch}
+		require.NoError(t, b.client.Enqueue(ctx, j.Task()))
+		b.take(t, j)
+		b.pass(5 * time.Second)
+		q.down.Store(true)
+		b.pass(20 * time.Second)
+		q.down.Store(false)
+		b.pass(11 * time.Second)
+		require.Zero(t, b.pending(t, j.Lane), "its server could not extend the lease, and has time to do it now")
+		b.pass(8 * time.Second)
+		require.Equal(t, 1, b.pending(t, j.Lane))
+	})
+}
+
+func TestSweeper_BadRowKeepsNobodyOut(t *testing.T) {
+	run(t, func(t *testing.T, b *bench) {
+		b.store.add(10, "express", completion.Queued)
+		b.store.add(600, completion.Batch, completion.Queued)
+		b.pass(time.Second)
+		b.start()
+		require.Equal(t, 600, b.pending(t, completion.Batch))
+	})
+}

@@ -1,0 +1,72 @@
+package testkit
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
+
+	"sluice/migrations"
+	"sluice/shared/embedded"
+	"sluice/shared/store"
+)
+
+// databaseVariable names the PostgreSQL server of the tests; make test starts one.
+const databaseVariable = "SLUICE_TEST_DATABASE_URL"
+
+// PostgresURL returns the address of an empty schema of the test's own on the real PostgreSQL, which is dropped at the
+// end of the test.
+func PostgresURL(t testing.TB) string {
+	t.Helper()
+	base := os.Getenv(databaseVariable)
+	if base == "" {
+		t.Fatalf("%s is not set: run the tests through make test, or start the servers with make servers", databaseVariable)
+	}
+	schema := "test_" + strings.ToLower(rand.Text())
+	run := func(statement string) {
+		db, err := store.OpenPostgres(base)
+		require.NoError(t, err)
+		defer db.Close()
+		_, err = db.ExecContext(context.Background(), statement)
+		require.NoError(t, err, statement)
+	}
+	run("CREATE SCHEMA " + schema)
+	t.Cleanup(func() { run("DROP SCHEMA " + schema + " CASCADE") })
+	u, err := url.Parse(base)
+	require.NoError(t, err)
+	query := u.Query()
+	query.Set("search_path", schema)
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
+// Postgres returns a migrated database of the test's own on the real PostgreSQL.
+func Postgres(t testing.TB) *bun.DB {
+	t.Helper()
+	db, err := store.OpenPostgres(PostgresURL(t))
+	require.NoError(t, err)
+	return migrated(t, db)
+}
+
+// SQLite returns a migrated database file of the test's own.
+func SQLite(t testing.TB) *bun.DB {
+	t.Helper()
+	db, err := embedded.OpenSQLite(filepath.Join(t.TempDir(), "test.db"))
+	require.NoError(t, err)
+	return migrated(t, db)
+}
+
+func migrated(t testing.TB, db *bun.DB) *bun.DB {
+	t.Helper()
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	_, err := migrations.Up(context.Background(), db)
+	require.NoError(t, err, fmt.Sprintf("migrate %s", db.Dialect().Name()))
+	return db
+}

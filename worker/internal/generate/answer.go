@@ -1,0 +1,230 @@
+package generate
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+
+	"github.com/tidwall/gjson"
+)
+
+// maxChoices bounds how many choices one answer may have; OpenAI's own limit on n is 128.
+const maxChoices = 256
+
+var errChunkShape = errors.New("chunk is not a chat.completion.chunk")
+
+// Answer is a chat completion that grows chunk by chunk. The zero value is an answer nobody has begun. It is for one
+// goroutine at a time.
+type Answer struct {
+	fields  []field // the top-level fields but choices and usage, in order of appearance
+	choices []*choice
+	usage   json.RawMessage
+	chunks  int
+	bytes   int
+	scratch []byte
+}
+
+type field struct{ key, first, last string } // raw JSON; first and last value that was not null
+
+type choice struct {
+	index   int64
+	message value
+	rest    value // finish_reason, logprobs and whatever else a choice carries
+}
+
+// Add merges one upstream chunk and returns what a delta event has to say of it: its choices, its usage, and the other
+// fields that changed, byte for byte. It returns nil for a chunk that says nothing new.
+func (a *Answer) Add(chunk json.RawMessage) (json.RawMessage, error) {
+	root := gjson.ParseBytes(chunk)
+	if !root.IsObject() {
+		return nil, errChunkShape
+	}
+	slim, comma, shape := append(a.scratch[:0], '{'), false, true
+	root.ForEach(func(k, v gjson.Result) bool {
+		key := k.Raw[1 : len(k.Raw)-1]
+		switch {
+		case key == "choices":
+			if v.Type != gjson.Null && v.Raw != "[]" {
+				shape = a.addChoices(v)
+				slim = append(appendKey(slim, &comma, key), v.Raw...)
+			}
+		case v.Type == gjson.Null:
+		case key == "usage":
+			a.usage = json.RawMessage(v.Raw)
+			slim = append(appendKey(slim, &comma, key), v.Raw...)
+		case a.set(key, v.Raw):
+			slim = append(appendKey(slim, &comma, key), v.Raw...)
+		}
+		return shape
+	})
+	a.scratch = slim
+	if !shape {
+		return nil, errChunkShape
+	}
+	a.chunks++
+	a.bytes += len(chunk)
+	if !comma {
+		return nil, nil
+	}
+	return slices.Clone(append(slim, '}')), nil
+}
+
+// set notes a top-level field and reports whether it changed.
+func (a *Answer) set(key, raw string) bool {
+	for i := range a.fields {
+		if f := &a.fields[i]; f.key == key {
+			changed := f.last != raw
+			f.last = raw
+			return changed
+		}
+	}
+	a.fields = append(a.fields, field{key: key, first: raw, last: raw})
+	return true
+}
+
+func (a *Answer) addChoices(list gjson.Result) bool {
+	ok := list.IsArray()
+	if !ok {
+		return false
+	}
+	list.ForEach(func(_, c gjson.Result) bool {
+		into := a.choice(c.Get("index").Int())
+		if ok = c.IsObject() && into != nil; !ok {
+			return false
+		}
+		c.ForEach(func(k, v gjson.Result) bool {
+			switch key := k.Raw[1 : len(k.Raw)-1]; key {
+			case "index":
+			case "delta":
+				into.message.merge("", v, 0)
+			case "finish_reason":
+				if v.Type == gjson.String {
+					*into.rest.member(key) = value{kind: '"', text: []byte(v.Raw[1 : len(v.Raw)-1])}
+				}
+			default:
+				into.rest.member(key).merge(key, v, 1)
+			}
+			return true
+		})
+		return true
+	})
+	return ok
+}
+
+func (a *Answer) choice(index int64) *choice {
+	for _, c := range a.choices {
+		if c.index == index {
+			return c
+		}
+	}
+	if len(a.choices) == maxChoices {
+		return nil
+	}
+	c := &choice{index: index, rest: value{kind: '{'}}
+	a.choices = append(a.choices, c)
+	slices.SortFunc(a.choices, func(x, y *choice) int { return int(x.index - y.index) })
+	return c
+}
+
+// Empty reports whether no chunk has been added.
+func (a *Answer) Empty() bool { return a.chunks == 0 }
+
+// Usage is the upstream's last usage object, nil if it sent none.
+func (a *Answer) Usage() json.RawMessage { return a.usage }
+
+// FinishReason is the first choice's, "" while it is not finished.
+func (a *Answer) FinishReason() string {
+	if len(a.choices) == 0 {
+		return ""
+	}
+	for _, m := range a.choices[0].rest.members {
+		if m.key == "finish_reason" {
+			return string(m.held.text)
+		}
+	}
+	return ""
+}
+
+// Completion renders the chat.completion object as it stands; nil while it is empty. What is not finished has a
+// finish_reason of null.
+func (a *Answer) Completion() json.RawMessage {
+	return a.render("chat.completion", "message", false)
+}
+
+// Chunk renders the whole answer so far as one chat.completion.chunk; nil while it is empty.
+func (a *Answer) Chunk() json.RawMessage {
+	return a.render("chat.completion.chunk", "delta", true)
+}
+
+func (a *Answer) render(object, messageKey string, indexed bool) json.RawMessage {
+	if a.Empty() {
+		return nil
+	}
+	b, comma := make([]byte, 0, a.bytes/2+256), false
+	b = append(b, '{')
+	for _, f := range a.fields {
+		b = appendKey(b, &comma, f.key)
+		switch f.key {
+		case "object":
+			b = append(b, `"`+object+`"`...)
+		case "id", "created", "model":
+			b = append(b, f.first...)
+		default:
+			b = append(b, f.last...)
+		}
+	}
+	b = append(appendKey(b, &comma, "choices"), '[')
+	for i, c := range a.choices {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = c.append(b, messageKey, indexed)
+	}
+	b = append(b, ']')
+	if len(a.usage) > 0 {
+		b = append(appendKey(b, &comma, "usage"), a.usage...)
+	}
+	return append(b, '}')
+}
+
+func (c *choice) append(b []byte, messageKey string, indexed bool) []byte {
+	comma, finished := false, false
+	b = append(b, '{')
+	b = appendInt(appendKey(b, &comma, "index"), c.index)
+	b = appendKey(b, &comma, messageKey)
+	message := c.message
+	if !indexed {
+		message = complete(message)
+	} else if message.kind == 0 {
+		message.kind = '{'
+	}
+	b = message.append(b, indexed)
+	for _, m := range c.rest.members {
+		finished = finished || m.key == "finish_reason"
+		b = m.held.append(appendKey(b, &comma, m.key), indexed)
+	}
+	if !finished {
+		b = append(appendKey(b, &comma, "finish_reason"), "null"...)
+	}
+	return append(b, '}')
+}
+
+// complete returns the message with the members that a chat completion's message always has.
+func complete(message value) value {
+	if message.kind != '{' {
+		message = value{kind: '{'}
+	}
+	has := func(key string) bool {
+		return slices.ContainsFunc(message.members, func(m member) bool { return m.key == key })
+	}
+	members := slices.Clone(message.members)
+	if !has("role") {
+		role := member{key: "role", held: &value{kind: '"', text: []byte("assistant")}}
+		members = slices.Insert(members, 0, role)
+	}
+	if !has("content") {
+		members = append(members, member{key: "content", held: &value{kind: 'n'}})
+	}
+	message.members = members
+	return message
+}

@@ -1,0 +1,215 @@
+package generate
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"sluice/shared/completion"
+)
+
+// maxDelta is how many bytes of chunks one delta event carries at most, unless a single chunk is larger.
+const maxDelta = maxChunk
+
+// speech is what one attempt says: the stream adds chunks on one side, run publishes them on the other, one event in
+// flight at a time. What arrives while an event is unacknowledged travels together in the next one, so a slow log makes
+// events larger, not the stream slower. Its memory is bounded by the upstream's limit on an answer.
+type speech struct {
+	log   completion.Log
+	ref   completion.Ref
+	start completion.Event // the attempt's started event
+	tail  completion.Tail  // owned by run until done is closed
+
+	mu      sync.Mutex
+	answer  Answer
+	pending []json.RawMessage
+	first   time.Time // when the first chunk came
+	ended   bool
+
+	more chan struct{} // one slot: something was added or ended
+	done chan struct{} // closed when run has returned
+	err  error         // why run gave up, valid after done
+}
+
+func newSpeech(log completion.Log, ref completion.Ref, start completion.Event) *speech {
+	return &speech{log: log, ref: ref, start: start, more: make(chan struct{}, 1), done: make(chan struct{})}
+}
+
+// add takes one upstream chunk; its bytes are kept.
+func (s *speech) add(chunk json.RawMessage) error {
+	s.mu.Lock()
+	slim, err := s.answer.Add(chunk)
+	if err == nil && slim != nil {
+		s.pending = append(s.pending, split(slim)...)
+	}
+	if s.first.IsZero() {
+		s.first = time.Now()
+	}
+	s.mu.Unlock()
+	s.signal()
+	return err
+}
+
+// end says that no chunk will follow; run returns once all is published.
+func (s *speech) end() {
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
+	s.signal()
+}
+
+func (s *speech) signal() {
+	select {
+	case s.more <- struct{}{}:
+	default:
+	}
+}
+
+// run publishes until end was called and all is said, or until ctx ends. lost is called at once when a later attempt
+// has the log (completion.ErrStale, I5).
+func (s *speech) run(ctx context.Context, lost func(error)) {
+	defer close(s.done)
+	s.err = s.publish(ctx)
+	if errors.Is(s.err, completion.ErrStale) || errors.Is(s.err, completion.ErrFinal) {
+		lost(s.err)
+	}
+}
+
+func (s *speech) publish(ctx context.Context) error {
+	if err := s.open(ctx); err != nil {
+		return err
+	}
+	if err := s.say(ctx, s.start); err != nil {
+		return err
+	}
+	for {
+		chunks, ended := s.take()
+		if len(chunks) > 0 {
+			if err := s.say(ctx, s.delta(chunks)); err != nil {
+				return err
+			}
+			continue
+		}
+		if ended {
+			return nil
+		}
+		select {
+		case <-s.more:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// open takes the end of the log, trying again while the log is away.
+func (s *speech) open(ctx context.Context) error {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		tail, err := s.log.Open(ctx, s.ref)
+		if err == nil {
+			s.tail = tail
+			return nil
+		}
+		if err := pause(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// wait returns once run has said everything, with why it could not.
+func (s *speech) wait(ctx context.Context) error {
+	select {
+	case <-s.done:
+		return s.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// say appends e. If the log has lost what was said before, it says everything again from a started event on.
+func (s *speech) say(ctx context.Context, e completion.Event) error {
+	err := s.tail.Append(ctx, e)
+	if !errors.Is(err, completion.ErrLogLost) {
+		return err
+	}
+	if err := s.say(ctx, s.start); err != nil || e.Type == completion.EventStarted {
+		return err
+	}
+	for _, chunk := range s.restate() {
+		if err := s.say(ctx, s.delta([]json.RawMessage{chunk})); err != nil {
+			return err
+		}
+	}
+	if e.Type == completion.EventDelta {
+		return nil
+	}
+	return s.say(ctx, e)
+}
+
+func (s *speech) delta(chunks []json.RawMessage) completion.Event {
+	return completion.Event{Type: completion.EventDelta, Attempt: s.start.Attempt, At: time.Now(), Chunks: chunks}
+}
+
+// take returns what is to be said next: chunks of at most maxDelta bytes, and whether nothing will follow.
+func (s *speech) take() (chunks []json.RawMessage, ended bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, size := 0, 0
+	for n < len(s.pending) && (n == 0 || size+len(s.pending[n]) <= maxDelta) {
+		size += len(s.pending[n])
+		n++
+	}
+	chunks, s.pending = s.pending[:n:n], s.pending[n:]
+	return chunks, s.ended
+}
+
+// restate returns all that the answer holds as chunks and forgets what was pending.
+func (s *speech) restate() []json.RawMessage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pending = nil
+	if s.answer.Empty() {
+		return nil
+	}
+	return split(s.answer.Chunk())
+}
+
+// outcome describes the answer as it stands.
+func (s *speech) outcome(state completion.State, failure *completion.Error) completion.Outcome {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return completion.Outcome{
+		State: state, Upstream: s.start.Upstream, Error: failure,
+		Result: s.answer.Completion(), Usage: s.answer.Usage(), FinishReason: s.answer.FinishReason(),
+		FirstTokenAt: s.first, At: time.Now(),
+	}
+}
+
+// estimate is a usage object for an answer whose upstream did not get to send one: what was generated was paid for.
+// It is marked as estimated: a token for each chunk, and one for each four bytes of the prompt.
+func (s *speech) estimate(request json.RawMessage) json.RawMessage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.answer.Empty() {
+		return nil
+	}
+	prompt := len(gjson.GetBytes(request, "messages").Raw) / 4
+	return fmt.Appendf(nil, `{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d,"estimated":true}`,
+		prompt, s.answer.chunks, prompt+s.answer.chunks)
+}
+
+// pause waits for d or returns the cause that ended ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

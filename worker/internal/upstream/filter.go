@@ -1,0 +1,247 @@
+package upstream
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"sluice/shared/completion"
+	"unicode/utf8"
+
+	"github.com/tidwall/gjson"
+)
+
+const lineBuffer = 8 << 10 // bytes; longer lines are collected aside
+
+var (
+	doneLine   = []byte("data: [DONE]\n")
+	errorFirst = []byte(`{"error":`)
+	bom        = []byte("\xef\xbb\xbf")
+
+	errNotChunk = errors.New("data is not a JSON object")
+	errEmpty    = errors.New("the stream holds no chunk")
+)
+
+// filter reads an event stream and lets through what go-openai can be trusted with: one line "data: {…}" for each
+// chunk, and [DONE] if, and only if, the answer is complete. Reading it ends with io.EOF after a complete answer and
+// otherwise with a *completion.Error that never wraps io.EOF. Comments, other fields and blank lines are dropped; data lines that make up one
+// chunk only together are joined; a chunk that is an error becomes one.
+type filter struct {
+	src      *bufio.Reader
+	left     int64 // bytes that may still come
+	classify func(fault) error
+	progress progress
+
+	out  []byte // what the library reads next
+	err  error  // what it reads after that
+	done bool   // [DONE] was seen
+
+	long       []byte // a line that is longer than the buffer of src
+	event      []byte // data lines so far of a chunk that spans several
+	built      []byte // a line that is not let through as it came
+	errorEvent bool   // the event's name is "error"
+	begun      bool   // a line was seen
+	junk       bool   // a line was seen that belongs to no event stream
+}
+
+func newFilter(r io.Reader, limit int64, choices int) *filter {
+	return &filter{src: bufio.NewReaderSize(r, lineBuffer), left: limit, progress: progress{want: choices}}
+}
+
+func (f *filter) Read(p []byte) (int, error) {
+	for len(f.out) == 0 {
+		if f.err != nil {
+			return 0, f.err
+		}
+		line, err := f.line()
+		f.err = f.take(line, err)
+	}
+	n := copy(p, f.out)
+	f.out = f.out[n:]
+	return n, nil
+}
+
+// line reads one line with its end; without it if err is not nil. It is valid until the next call.
+func (f *filter) line() ([]byte, error) {
+	f.long = f.long[:0]
+	for {
+		part, err := f.src.ReadSlice('\n')
+		if f.left -= int64(len(part)); f.left < 0 {
+			return nil, completion.NewError(completion.CodeAnswerTooLarge, "")
+		}
+		if len(f.long) == 0 && !errors.Is(err, bufio.ErrBufferFull) {
+			return part, err
+		}
+		f.long = append(f.long, part...)
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return f.long, err
+		}
+	}
+}
+
+// take deals with a line, and with the stream's end if that is what followed.
+func (f *filter) take(line []byte, readErr error) error {
+	if !f.begun {
+		line = bytes.TrimPrefix(line, bom)
+		f.begun = len(line) > 0
+	}
+	text := bytes.TrimRight(line, "\r\n")
+	if first := bytes.TrimLeft(text, " \t"); len(first) > 0 && first[0] == '{' && f.progress.chunks == 0 && !f.junk {
+		return f.whole(line, readErr)
+	}
+	var err error
+	name, value, _ := bytes.Cut(text, []byte(":"))
+	value = bytes.TrimSpace(value)
+	switch {
+	case len(text) == 0 && readErr == nil:
+		err = f.endEvent()
+	case len(name) == 0: // a comment
+	case string(name) == "data":
+		err = f.data(value, line, readErr)
+	case string(name) == "event":
+		f.errorEvent = string(value) == "error"
+	case string(name) != "id" && string(name) != "retry":
+		f.junk = true
+	}
+	if err == nil && readErr != nil {
+		err = f.end(readErr)
+	}
+	return err
+}
+
+func (f *filter) data(value, line []byte, readErr error) error {
+	switch {
+	case len(value) == 0:
+	case string(value) == "[DONE]":
+		return f.finish()
+	case len(f.event) == 0 && validJSON(value):
+		return f.chunk(value, line)
+	case readErr == nil: // otherwise the line was cut
+		f.event = append(append(f.event, value...), ' ')
+	}
+	return nil
+}
+
+// endEvent closes an event; it may hold a chunk that spans several lines.
+func (f *filter) endEvent() error {
+	defer func() { f.event, f.errorEvent = f.event[:0], false }()
+	switch {
+	case len(f.event) == 0:
+		return nil
+	case !validJSON(f.event):
+		return garbage(errNotChunk)
+	default:
+		return f.chunk(bytes.TrimSpace(f.event), nil)
+	}
+}
+
+// chunk lets a chunk through; line is the whole line it came in, nil if it did not come in one.
+func (f *filter) chunk(value, line []byte) error {
+	root := gjson.ParseBytes(value)
+	if !root.IsObject() {
+		return garbage(errNotChunk)
+	}
+	var choices gjson.Result
+	failed := f.errorEvent
+	root.ForEach(func(k, v gjson.Result) bool {
+		switch k.Str {
+		case "choices":
+			choices = v
+		case "error":
+			failed = failed || truthy(v)
+		case "object":
+			failed = failed || v.Str == "error"
+		}
+		return true
+	})
+	if failed {
+		return f.classify(parseFault(value))
+	}
+	f.progress.add(choices)
+	ends := len(line) > 0 && line[len(line)-1] == '\n'
+	if ends && utf8.Valid(value) && !bytes.HasPrefix(value, errorFirst) {
+		f.out = line
+		return nil
+	}
+	f.out = f.build(value)
+	return nil
+}
+
+// build renders a data line anew.
+func (f *filter) build(value []byte) []byte {
+	b := append(f.built[:0], "data: "...)
+	if bytes.HasPrefix(value, errorFirst) {
+		b = append(b, "{ "...) // the library must not take {"error":null for an error
+		value = value[1:]
+	}
+	b = append(appendUTF8(b, value), '\n')
+	f.built = b
+	return b
+}
+
+// finish ends the answer at [DONE].
+func (f *filter) finish() error {
+	f.done = true
+	if err := f.endEvent(); err != nil {
+		return err
+	}
+	if f.progress.chunks == 0 {
+		return garbage(errEmpty)
+	}
+	f.out = append(bytes.Clone(f.out), doneLine...)
+	return io.EOF
+}
+
+// end judges a stream that ended with err and without [DONE].
+func (f *filter) end(err error) error {
+	var own *completion.Error
+	switch {
+	case errors.As(err, &own):
+		return own
+	case f.progress.finished(errors.Is(err, io.EOF)):
+		f.out = append(bytes.Clone(f.out), doneLine...)
+		return io.EOF
+	case f.progress.chunks == 0 && f.junk:
+		return garbage(errEmpty)
+	case errors.Is(err, io.EOF):
+		return completion.NewError(completion.CodeCut, "").Because(io.ErrUnexpectedEOF)
+	default:
+		return completion.NewError(completion.CodeCut, "").Because(err)
+	}
+}
+
+func garbage(cause error) error {
+	return completion.NewError(completion.CodeUpstreamGarbage, "").Because(cause)
+}
+
+// validJSON checks small values with gjson, which is several times faster but recurses without a limit.
+func validJSON(b []byte) bool {
+	if len(b) < 64<<10 {
+		return gjson.ValidBytes(b)
+	}
+	return json.Valid(b)
+}
+
+func truthy(v gjson.Result) bool {
+	switch v.Raw {
+	case "null", "false", "0", `""`, "{}", "[]":
+		return false
+	}
+	return true
+}
+
+// appendUTF8 appends JSON, with each byte that is not UTF-8 as the escape \udcNN.
+func appendUTF8(b, value []byte) []byte {
+	const hex = "0123456789abcdef"
+	for len(value) > 0 {
+		_, n := utf8.DecodeRune(value)
+		if n == 1 && value[0] >= utf8.RuneSelf {
+			b = append(b, '\\', 'u', 'd', 'c', hex[value[0]>>4], hex[value[0]&15])
+		} else {
+			b = append(b, value[:n]...)
+		}
+		value = value[n:]
+	}
+	return b
+}

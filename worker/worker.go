@@ -1,0 +1,184 @@
+// Package worker is the public seam of the worker: its command, the all-in-one program and the tests that run it use
+// nothing else.
+//
+// A worker takes jobs from the lanes it has slots for, has the upstream generate, streams and stores what comes. Any
+// number of processes may run side by side; each lane scales by itself.
+package worker
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"sluice/shared/backend"
+	"sluice/shared/completion"
+	"sluice/shared/queue"
+	"sluice/shared/service"
+	"sluice/shared/sweeper"
+	"sluice/worker/internal/generate"
+	"sluice/worker/internal/upstream"
+)
+
+// Config of a worker process.
+type Config struct {
+	InteractiveSlots    int `env:"SLUICE_INTERACTIVE_SLOTS" default:"64" help:"Interactive jobs that run at once; 0 leaves the lane to other workers. At most 2000."`
+	BatchSlots          int `env:"SLUICE_BATCH_SLOTS" default:"64" help:"Batch jobs that run at once; 0 leaves the lane to other workers. At most 2000."`
+	InteractiveAttempts int `env:"SLUICE_INTERACTIVE_ATTEMPTS" default:"4" help:"Tries of an interactive job before it fails."`
+	BatchAttempts       int `env:"SLUICE_BATCH_ATTEMPTS" default:"8" help:"Tries of a batch job before it fails."`
+
+	RetryBase       time.Duration `env:"SLUICE_RETRY_BASE" default:"1s" help:"Pause after the first failed try; it doubles with each further one."`
+	RetryMax        time.Duration `env:"SLUICE_RETRY_MAX" default:"1m" help:"Longest pause between tries, unless the upstream asks for more."`
+	GenerationLimit time.Duration `env:"SLUICE_GENERATION_LIMIT" default:"30m" help:"Longest a single generation may take."`
+	PublishLimit    time.Duration `env:"SLUICE_PUBLISH_LIMIT" default:"1m" help:"Longest wait for the event log once the answer is stored."`
+	DrainLimit      time.Duration `env:"SLUICE_DRAIN_LIMIT" default:"20s" help:"Longest a stopping worker lets running jobs go on before it hands them back."`
+
+	UpstreamName   string        `env:"SLUICE_UPSTREAM_NAME" default:"default" help:"Name of the upstream that clients see."`
+	UpstreamURL    string        `name:"upstream-url" env:"OPENAI_BASE_URL" default:"https://api.openai.com/v1" help:"Base address of the OpenAI-compatible upstream."`
+	UpstreamKey    string        `env:"OPENAI_API_KEY" help:"API key of the upstream."`
+	UpstreamIdle   time.Duration `env:"SLUICE_UPSTREAM_IDLE" default:"60s" help:"An upstream stream without a chunk for this long is dead."`
+	UpstreamHeader time.Duration `env:"SLUICE_UPSTREAM_HEADER" default:"2m" help:"Longest wait for the upstream to begin its answer."`
+	UpstreamBytes  int64         `env:"SLUICE_UPSTREAM_BYTES" default:"67108864" help:"Largest answer that is accepted, in bytes of the upstream's stream."`
+}
+
+// maxSlots is where one Asynq server's heartbeat begins to cost more than it should.
+const maxSlots = 2000
+
+// Validate reports all faults of c at once.
+func (c Config) Validate() error {
+	var err error
+	for name, n := range map[string]int{"interactive slots": c.InteractiveSlots, "batch slots": c.BatchSlots} {
+		if n < 0 || n > maxSlots {
+			err = errors.Join(err, fmt.Errorf("%s %d: want 0 to %d", name, n, maxSlots))
+		}
+	}
+	if c.InteractiveSlots == 0 && c.BatchSlots == 0 {
+		err = errors.Join(err, errors.New("slots: both lanes are 0, this worker would do nothing"))
+	}
+	for name, n := range map[string]int{"interactive attempts": c.InteractiveAttempts, "batch attempts": c.BatchAttempts} {
+		if n < 1 {
+			err = errors.Join(err, fmt.Errorf("%s %d: want 1 or more", name, n))
+		}
+	}
+	for name, d := range map[string]time.Duration{
+		"retry base": c.RetryBase, "retry max": c.RetryMax, "generation limit": c.GenerationLimit, "publish limit": c.PublishLimit,
+		"drain limit": c.DrainLimit, "upstream idle": c.UpstreamIdle, "upstream header": c.UpstreamHeader,
+	} {
+		if d <= 0 {
+			err = errors.Join(err, fmt.Errorf("%s %s: want more than 0", name, d))
+		}
+	}
+	if c.UpstreamBytes <= 0 {
+		err = errors.Join(err, fmt.Errorf("upstream bytes %d: want more than 0", c.UpstreamBytes))
+	}
+	return err
+}
+
+// Worker runs jobs.
+type Worker struct {
+	name      string
+	config    Config
+	back      *backend.Backend
+	generator *generate.Generator
+	log       *slog.Logger
+}
+
+// New returns a worker that takes jobs once it runs.
+func New(c Config, back *backend.Backend, log *slog.Logger) (*Worker, error) {
+	up, err := upstream.New(upstream.Config{
+		Name: c.UpstreamName, BaseURL: c.UpstreamURL, APIKey: c.UpstreamKey, IdleLimit: c.UpstreamIdle,
+		HeaderLimit: c.UpstreamHeader, MaxAnswerBytes: c.UpstreamBytes,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("upstream: %w", err)
+	}
+	w := &Worker{name: name(), config: c, back: back, log: log}
+	w.generator = generate.New(back.Store, back.Log, up, generate.Options{
+		Worker:          w.name,
+		Attempts:        map[completion.Lane]int{completion.Interactive: c.InteractiveAttempts, completion.Batch: c.BatchAttempts},
+		Backoff:         generate.Backoff{Base: c.RetryBase, Max: c.RetryMax},
+		GenerationLimit: c.GenerationLimit,
+		PublishLimit:    c.PublishLimit,
+	}, log)
+	return w, nil
+}
+
+// name tells workers apart: the host's name, for people, and some random letters.
+func name() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "worker"
+	}
+	return host + "-" + strings.ToLower(rand.Text()[:8])
+}
+
+// Run takes and runs jobs until ctx ends; then it takes no more, lets those that run finish within the drain limit, and
+// hands the others back.
+func (w *Worker) Run(ctx context.Context) error {
+	stop, err := w.back.Bell.OnCancel(w.generator.Cancel)
+	if err != nil {
+		return fmt.Errorf("listen for cancels: %w", err)
+	}
+	defer stop()
+	runners := []service.Runner{
+		{Name: "heartbeat", Run: w.beat},
+		{Name: "sweeper", Run: sweeper.New(w.back.Store, w.back.Queue, sweeper.Config{}, w.log).Run},
+	}
+	for lane, slots := range map[completion.Lane]int{completion.Interactive: w.config.InteractiveSlots, completion.Batch: w.config.BatchSlots} {
+		if slots == 0 {
+			continue
+		}
+		client, err := w.back.Redis(slots)
+		if err != nil {
+			return fmt.Errorf("connect %s lane to Redis: %w", lane, err)
+		}
+		defer client.Close()
+		server := queue.NewServer(client, queue.Config{
+			Lane: lane, Slots: slots, Handler: w.generator.Handle, Grace: w.config.DrainLimit, Log: w.log,
+			OnWake: func(wake func()) (func(), error) { return w.back.Bell.OnWake(lane, wake) },
+		})
+		runners = append(runners, service.Runner{Name: string(lane) + " lane", Run: server.Run})
+	}
+	w.log.Info("worker ready", "worker", w.name, "interactive_slots", w.config.InteractiveSlots, "batch_slots", w.config.BatchSlots)
+	return service.Run(ctx, runners...)
+}
+
+// beatInterval is how often a worker says that it is alive; the store takes one for dead after several missed beats.
+const beatInterval = 4 * time.Second
+
+// beat keeps this worker's jobs its own, and finds the cancels whose ring got lost. On a clean stop the worker leaves,
+// which frees what it could not hand back.
+func (w *Worker) beat(ctx context.Context) error {
+	tick := time.NewTicker(beatInterval)
+	defer tick.Stop()
+	for {
+		if err := w.back.Store.Beat(ctx, w.name, time.Now()); err != nil && ctx.Err() == nil {
+			w.log.Error("heartbeat not stored", "worker", w.name, "error", err)
+		}
+		refs, err := w.back.Store.CancelRequests(ctx, w.name)
+		if err != nil && ctx.Err() == nil {
+			w.log.Error("cancels not read", "worker", w.name, "error", err)
+		}
+		for _, ref := range refs {
+			w.generator.Cancel(ref)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return w.leave(ctx)
+		}
+	}
+}
+
+func (w *Worker) leave(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if err := w.back.Store.Leave(ctx, w.name, time.Now()); err != nil {
+		w.log.Warn("worker not signed off, its jobs are free when its heartbeat is old", "worker", w.name, "error", err)
+	}
+	return nil
+}
