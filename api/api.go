@@ -73,10 +73,12 @@ func New(c Config, back *backend.Backend, log *slog.Logger) (*API, error) {
 	stopping, hangUp := context.WithCancelCause(context.Background())
 	routes, err := routes(stopping, c, back, log)
 	if err != nil {
+		hangUp(err)
 		return nil, err
 	}
 	listener, err := net.Listen("tcp", c.HTTPAddr)
 	if err != nil {
+		hangUp(err)
 		return nil, fmt.Errorf("listen for HTTP on %s (set SLUICE_HTTP_ADDR to use another address): %w", c.HTTPAddr, err)
 	}
 	a := &API{config: c, back: back, log: log, listener: listener, hangUp: hangUp}

@@ -293,7 +293,7 @@ func TestLog_I3_UnknownOutcomes(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() { got[0], errs[0] = eventlogtest.Collect(follower.Follow(t.Context(), ref, 0)) })
 	wg.Go(func() { got[1], errs[1] = eventlogtest.Collect(eventlog.View(t.Context(), outside, ref, 0)) })
-	all := eventlogtest.Whole(t, writer, ref, 150)
+	all := eventlogtest.Whole(t, writer, ref, 40)
 	wg.Wait()
 	stored, err := eventlogtest.Collect(direct.Follow(t.Context(), ref, 0))
 	require.NoError(t, err)

@@ -67,7 +67,7 @@ func (t *tail) put(ctx context.Context, r completion.Record) error {
 	t.msg.Data = r.Data
 	t.msg.Header[expectation][0] = strconv.FormatUint(t.pos, 10)
 	for n := 0; ; n++ {
-		m, err := ask(ctx, t.log.nc, t.msg)
+		m, err := ask(ctx, t.log.nc, t.msg, n)
 		if err == nil {
 			var known bool
 			if known, err = t.settle(ctx, r, m); known {

@@ -15,9 +15,6 @@ import (
 	"sluice/shared/completion"
 )
 
-// viewPatience is how long a question may stay unanswered before it is asked again.
-const viewPatience = 3 * time.Second
-
 // View is Follow for programs outside: it needs no more than a viewer may do, which is to subscribe to
 // completions.<tenant>.<job> and rp.<tenant>.<job>.>, and to publish to replay.<tenant>.<job>. It works over TCP and
 // WebSocket, and through reconnects of nc. It ends with an error when ctx does, when nc is closed, or when the question
@@ -66,7 +63,7 @@ var errNotYet = errors.New("no answer yet")
 func (r *replayed) catchUp(ctx context.Context, m *merge, _ reason) error {
 	for n := 0; ; n++ {
 		before := m.last
-		more, err := r.page(ctx, m)
+		more, err := r.page(ctx, 2*patience(n), m)
 		switch {
 		case err == nil && !more || m.done():
 			return err
@@ -92,13 +89,13 @@ func retryable(err error) bool {
 	return !hopeless(err)
 }
 
-func (r *replayed) page(ctx context.Context, m *merge) (more bool, err error) {
+func (r *replayed) page(ctx context.Context, wait time.Duration, m *merge) (more bool, err error) {
 	r.asked++
 	reply := r.inbox + "." + strconv.Itoa(r.asked)
 	if err := r.nc.PublishRequest(r.subject, reply, fmt.Appendf(nil, `{"from":%d}`, m.last+1)); err != nil {
 		return false, err
 	}
-	limit := time.NewTimer(viewPatience)
+	limit := time.NewTimer(wait)
 	defer limit.Stop()
 	for {
 		select {

@@ -13,9 +13,6 @@ import (
 )
 
 const (
-	// answerLimit is how long a request to JetStream may stay unanswered before it is sent again.
-	answerLimit = 2 * time.Second
-
 	// A page of the past: at most so many events, or the bytes and one event more.
 	pageEvents = 512
 	pageBytes  = 512 << 10
@@ -38,9 +35,13 @@ func stored(m *nats.Msg) (entry, error) {
 	return entry{Record: r, pos: pos}, nil
 }
 
-// ask sends one request and waits for its answer at most answerLimit.
-func ask(ctx context.Context, nc *nats.Conn, m *nats.Msg) (*nats.Msg, error) {
-	limited, cancel := context.WithTimeout(ctx, answerLimit)
+// patience is how long the request after the n-th failure (from 0) may stay unanswered: 500 ms, doubling to 4 s. It
+// starts low because a request that was under way when the connection broke is never answered.
+func patience(n int) time.Duration { return 500 * time.Millisecond << min(n, 3) }
+
+// ask sends the request after the n-th failure and waits for its answer.
+func ask(ctx context.Context, nc *nats.Conn, m *nats.Msg, n int) (*nats.Msg, error) {
+	limited, cancel := context.WithTimeout(ctx, patience(n))
 	defer cancel()
 	return nc.RequestMsgWithContext(limited, m)
 }
@@ -82,7 +83,7 @@ func (l *Log) again(ctx context.Context, n int, err error) error {
 func (l *Log) last(ctx context.Context, p place) (entry, error) {
 	request := nats.NewMsg("$JS.API.DIRECT.GET." + p.stream + "." + p.subject)
 	for n := 0; ; n++ {
-		m, err := ask(ctx, l.nc, request)
+		m, err := ask(ctx, l.nc, request, n)
 		if err == nil {
 			switch status := m.Header.Get("Status"); status {
 			case "":
@@ -110,7 +111,7 @@ func (l *Log) read(ctx context.Context, p place, pos uint64, keep func(entry) bo
 	defer func() { _ = sub.Unsubscribe() }() // fails only when the connection is closed, which frees it too
 	for n := 0; ; n++ {
 		before := r.pos
-		more, err := r.page(ctx, keep)
+		more, err := r.page(ctx, patience(n), keep)
 		switch {
 		case err == nil && !more:
 			return nil
@@ -120,7 +121,7 @@ func (l *Log) read(ctx context.Context, p place, pos uint64, keep func(entry) bo
 			n = -1
 			continue
 		case err == nil:
-			err = errUnanswered
+			err = errors.New("JetStream says there is more, and sends nothing")
 		}
 		if err := l.again(ctx, n, err); err != nil {
 			return fmt.Errorf("read the log: %w", err)
@@ -140,14 +141,14 @@ type reader struct {
 
 // page asks for one page and passes it on. Each question has an answer subject of its own, so that late answers to an
 // older one are told apart.
-func (r *reader) page(ctx context.Context, keep func(entry) bool) (more bool, err error) {
+func (r *reader) page(ctx context.Context, wait time.Duration, keep func(entry) bool) (more bool, err error) {
 	r.asked++
 	reply := r.inbox + "." + strconv.Itoa(r.asked)
 	request := fmt.Appendf(nil, `{"seq":%d,"batch":%d,"max_bytes":%d,"next_by_subj":%q}`, r.pos+1, pageEvents, pageBytes, r.place.subject)
 	if err := r.nc.PublishRequest("$JS.API.DIRECT.GET."+r.place.stream, reply, request); err != nil {
 		return false, err
 	}
-	limit := time.NewTimer(answerLimit)
+	limit := time.NewTimer(wait)
 	defer limit.Stop()
 	for {
 		select {
@@ -178,7 +179,7 @@ func (r *reader) page(ctx context.Context, keep func(entry) bool) (more bool, er
 			if !keep(e) {
 				return false, nil
 			}
-			limit.Reset(answerLimit)
+			limit.Reset(wait)
 		}
 	}
 }
