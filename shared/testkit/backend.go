@@ -1,0 +1,31 @@
+package testkit
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"sluice/shared/backend"
+	"sluice/shared/embedded"
+)
+
+// Backend returns a backend of the test's own over the embedded servers: SQLite, miniredis and nats-server.
+func Backend(t testing.TB) (*backend.Backend, *embedded.NATS) {
+	t.Helper()
+	db := SQLite(t)
+	n := NATS(t)
+	server, err := embedded.StartRedis()
+	require.NoError(t, err)
+	t.Cleanup(server.Close)
+	nc, err := n.Connect()
+	require.NoError(t, err)
+	back, err := backend.New(context.Background(), backend.Servers{
+		Database: db, NATS: nc, Redis: func(slots int) (redis.UniversalClient, error) { return server.Client(slots), nil },
+	}, backend.Events{}, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, back.Close()) })
+	return back, n
+}
