@@ -76,7 +76,7 @@ func New(c Config, back *backend.Backend, log *slog.Logger) (*API, error) {
 		hangUp(err)
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", c.HTTPAddr)
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", c.HTTPAddr)
 	if err != nil {
 		hangUp(err)
 		return nil, fmt.Errorf("listen for HTTP on %s (set SLUICE_HTTP_ADDR to use another address): %w", c.HTTPAddr, err)
@@ -117,7 +117,7 @@ func (a *API) serve(ctx context.Context) error {
 	if err != nil {
 		err = errors.Join(fmt.Errorf("requests were cut after %s: %w", a.config.StopLimit, err), a.server.Close())
 	}
-	<-failed
+	_ = <-failed // says that the server was closed
 	return err
 }
 

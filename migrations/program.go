@@ -38,9 +38,11 @@ func (p *Program) Start(ctx context.Context, name string, w io.Writer) error {
 	}
 	switch name {
 	case "up":
-		return report(w, "applied", Up, ctx, db)
+		names, err := Up(ctx, db)
+		return report(w, "applied", names, err)
 	case "down":
-		return report(w, "took back", Down, ctx, db)
+		names, err := Down(ctx, db)
+		return report(w, "took back", names, err)
 	default:
 		return status(ctx, db, w)
 	}
@@ -52,8 +54,7 @@ func ping(ctx context.Context, db *sql.DB) error {
 	return db.PingContext(ctx)
 }
 
-func report(w io.Writer, verb string, do func(context.Context, *bun.DB) ([]string, error), ctx context.Context, db *bun.DB) error { //nolint:revive // ctx belongs to do
-	names, err := do(ctx, db)
+func report(w io.Writer, verb string, names []string, err error) error {
 	if err != nil {
 		return err
 	}

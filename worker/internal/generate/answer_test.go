@@ -37,7 +37,7 @@ func TestAnswer_Text(t *testing.T) {
 		`{"usage":{"total_tokens":3}}`,
 		``,
 	}, slim)
-	require.Equal(t, `{"id":"c1","object":"chat.completion","created":7,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"Hé\u000a<b>"},"finish_reason":"stop"}],"usage":{"total_tokens":3}}`, string(a.Completion()))
+	require.Equal(t, `{"id":"c1","object":"chat.completion","created":7,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"Hé\u000a<b>"},"finish_reason":"stop"}],"usage":{"total_tokens":3}}`, string(a.Completion())) //nolint:testifylint // byte for byte is the point
 	require.Equal(t, "stop", a.FinishReason())
 	require.JSONEq(t, `{"total_tokens":3}`, string(a.Usage()))
 }

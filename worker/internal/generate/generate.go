@@ -197,7 +197,7 @@ func (g *Generator) finish(ctx context.Context, job completion.Job, s *speech, s
 		return err
 	})
 	if err != nil {
-		return g.refused(ctx, job, err)
+		return g.refused(job, err)
 	}
 	g.note(stored, failure)
 	return g.announce(ctx, s, stored.FinalEvent())
@@ -218,7 +218,7 @@ func (g *Generator) retry(ctx context.Context, job completion.Job, s *speech, fa
 	case errors.Is(err, completion.ErrCancelled):
 		return g.finish(ctx, job, s, completion.Cancelled, completion.NewError(completion.CodeCancelled, ""))
 	case err != nil:
-		return g.refused(ctx, job, err)
+		return g.refused(job, err)
 	}
 	g.logger.Warn("attempt failed, another follows", "job_id", job.ID, "attempt", job.Attempt, "after", delay, "error", failure)
 	e := completion.Event{Type: completion.EventRetrying, Attempt: job.Attempt, At: r.At, Error: failure, RetryAt: &r.RetryAt}
@@ -264,7 +264,7 @@ func transient(err error) bool {
 }
 
 // refused answers the queue when the store did not take an attempt's end.
-func (g *Generator) refused(ctx context.Context, job completion.Job, err error) error {
+func (g *Generator) refused(job completion.Job, err error) error {
 	if transient(err) {
 		g.logger.Error("result not stored before the worker stopped", "job_id", job.ID, "attempt", job.Attempt, "error", err)
 		return &queue.Again{}

@@ -10,10 +10,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"sluice/shared/completion"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"sluice/shared/completion"
 
 	openai "github.com/sashabaranov/go-openai"
 )

@@ -7,10 +7,11 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
-	"sluice/shared/completion"
 	"strconv"
 	"strings"
 	"time"
+
+	"sluice/shared/completion"
 
 	"github.com/tidwall/gjson"
 )

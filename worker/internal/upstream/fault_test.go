@@ -2,10 +2,11 @@ package upstream
 
 import (
 	"net/http"
-	"sluice/shared/completion"
 	"strings"
 	"testing"
 	"time"
+
+	"sluice/shared/completion"
 
 	"github.com/stretchr/testify/require"
 )

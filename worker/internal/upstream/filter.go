@@ -6,8 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"sluice/shared/completion"
 	"unicode/utf8"
+
+	"sluice/shared/completion"
 
 	"github.com/tidwall/gjson"
 )

@@ -3,10 +3,11 @@ package upstream
 import (
 	"errors"
 	"io"
-	"sluice/shared/completion"
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"sluice/shared/completion"
 
 	"github.com/stretchr/testify/require"
 )

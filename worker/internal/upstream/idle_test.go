@@ -5,11 +5,12 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"sluice/shared/completion"
-	"sluice/shared/modelsim"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"sluice/shared/completion"
+	"sluice/shared/modelsim"
 
 	"github.com/stretchr/testify/require"
 )

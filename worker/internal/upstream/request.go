@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"encoding/json"
+
 	"sluice/shared/completion"
 
 	"github.com/tidwall/gjson"

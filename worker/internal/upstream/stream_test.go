@@ -9,12 +9,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"sluice/shared/completion"
-	"sluice/shared/modelsim"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"sluice/shared/completion"
+	"sluice/shared/modelsim"
 
 	openai "github.com/sashabaranov/go-openai"
 	"github.com/stretchr/testify/require"
