@@ -117,7 +117,9 @@ func (a *API) serve(ctx context.Context) error {
 	if err != nil {
 		err = errors.Join(fmt.Errorf("requests were cut after %s: %w", a.config.StopLimit, err), a.server.Close())
 	}
-	_ = <-failed // says that the server was closed
+	if served := <-failed; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, fmt.Errorf("serve HTTP: %w", served))
+	}
 	return err
 }
 

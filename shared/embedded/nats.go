@@ -37,6 +37,7 @@ type NATSConfig struct {
 type NATS struct {
 	server   *server.Server
 	password string
+	web      bool
 	log      *slog.Logger
 }
 
@@ -69,7 +70,7 @@ func StartNATS(cfg NATSConfig) (*NATS, error) {
 	sink := &natsLog{log: cfg.Log.With("part", "nats")}
 	s.SetLoggerV2(sink, false, false, false)
 	s.Start()
-	n := &NATS{server: s, password: cfg.Password, log: sink.log}
+	n := &NATS{server: s, password: cfg.Password, web: cfg.WebSocketAddr != "", log: sink.log}
 	if fault := sink.fault(); fault != "" {
 		n.Close()
 		return nil, fmt.Errorf("start nats: %s", fault)
@@ -205,17 +206,10 @@ func (n *NATS) InternalURL() string {
 
 // WebSocketURL is where viewers connect over WebSocket; empty without WebSocketAddr.
 func (n *NATS) WebSocketURL() string {
-	if n.wsPort() == 0 {
+	if !n.web {
 		return ""
 	}
 	return n.server.WebsocketURL()
-}
-
-func (n *NATS) wsPort() int {
-	if v, err := n.server.Varz(nil); err == nil {
-		return v.Websocket.Port
-	}
-	return 0
 }
 
 // Run waits until ctx ends and then stops the server.

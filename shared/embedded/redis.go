@@ -38,6 +38,8 @@ func (r *Redis) Client(pool int) redis.UniversalClient {
 		Addr:                     "embedded",
 		PoolSize:                 pool,
 		Dialer:                   r.dial,
+		ReadTimeout:              time.Minute, // a long backlog makes it slow, and nothing gets lost on the way
+		MaxRetries:               -1,
 		ContextTimeoutEnabled:    true,
 		DisableIdentity:          true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},

@@ -92,7 +92,7 @@ func (f *Feed) run(ctx context.Context, m *merge) error {
 	if err := f.past.catchUp(ctx, m, first); err != nil || m.done() {
 		return err
 	}
-	quiet := time.NewTimer(f.patience(m))
+	quiet := time.NewTimer(f.wait(m))
 	defer quiet.Stop()
 	for {
 		var held completion.Record
@@ -116,12 +116,12 @@ func (f *Feed) run(ctx context.Context, m *merge) error {
 		if err := f.fill(ctx, m, why, held); err != nil || m.done() {
 			return err
 		}
-		quiet.Reset(f.patience(m))
+		quiet.Reset(f.wait(m))
 	}
 }
 
-// patience is how long f waits for the next event before it looks for itself.
-func (f *Feed) patience(m *merge) time.Duration {
+// wait is how long f waits for the next event before it looks for itself.
+func (f *Feed) wait(m *merge) time.Duration {
 	if m.soon {
 		m.soon = false
 		return min(grace, f.silence)

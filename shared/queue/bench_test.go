@@ -66,7 +66,8 @@ func BenchmarkEnqueueAll(b *testing.B) {
 	for name, open := range map[string]func(testing.TB) redis.UniversalClient{"redis": testkit.Redis, "embedded": openEmbedded} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
-			client := queue.NewClient(open(b), nil)
+			rc := open(b)
+			client := queue.NewClient(rc, nil)
 			tasks := make([]completion.Task, 500)
 			for b.Loop() {
 				for i := range tasks {
@@ -74,6 +75,7 @@ func BenchmarkEnqueueAll(b *testing.B) {
 				}
 				require.NoError(b, client.EnqueueAll(b.Context(), tasks)[0])
 				require.ErrorIs(b, client.EnqueueAll(b.Context(), tasks)[0], completion.ErrKnown)
+				require.NoError(b, rc.FlushDB(b.Context()).Err())
 			}
 		})
 	}

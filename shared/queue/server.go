@@ -34,7 +34,7 @@ type Config struct {
 	OnWake func(wake func()) (stop func(), err error)
 
 	MaxWait    time.Duration // look for tasks this often without a wake-up; 0: 1 s
-	Grace      time.Duration // on stop, handlers keep their context for so long; 0: 20 s, negative: not at all
+	Grace      time.Duration // on stop, handlers keep their context for so long; 0: 20 s
 	DrainLimit time.Duration // on stop, wait for handlers at most so long; 0: 30 s
 
 	Log *slog.Logger // nil: slog.Default()
@@ -44,7 +44,7 @@ func (c *Config) complete() error {
 	if c.MaxWait <= 0 {
 		c.MaxWait = time.Second
 	}
-	if c.Grace == 0 {
+	if c.Grace <= 0 {
 		c.Grace = 20 * time.Second
 	}
 	if c.DrainLimit <= 0 {

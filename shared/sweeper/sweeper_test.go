@@ -220,9 +220,14 @@ func TestSweeper_StoreOutageKillsNobody(t *testing.T) {
 func (b *bench) take(t *testing.T, j completion.Job) {
 	t.Helper()
 	ctx, k := t.Context(), "asynq:{"+string(j.Lane)+"}:"
-	require.NoError(t, b.rc.RPopLPush(ctx, k+"pending", k+"active").Err())
-	require.NoError(t, b.rc.HSet(ctx, k+"t:"+j.ID, "state", "active").Err())
-	require.NoError(t, b.rc.ZAdd(ctx, k+"lease", redis.Z{Member: j.ID, Score: float64(time.Now().Add(30 * time.Second).Unix())}).Err())
+	end := float64(time.Now().Add(30 * time.Second).Unix())
+	_, err := b.rc.TxPipelined(ctx, func(tx redis.Pipeliner) error {
+		tx.RPopLPush(ctx, k+"pending", k+"active")
+		tx.HSet(ctx, k+"t:"+j.ID, "state", "active")
+		tx.ZAdd(ctx, k+"lease", redis.Z{Member: j.ID, Score: end})
+		return nil
+	})
+	require.NoError(t, err)
 }
 
 func TestSweeper_I1_TaskOfDeadServerIsRevived(t *testing.T) {
