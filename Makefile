@@ -31,10 +31,6 @@ servers: $(BIN)/testenv ## Start the servers of the tests and print how to reach
 bench: ## Measure on the all-in-one; see deployments/docs/bench.md
 	@go run ./deployments/bench
 
-.PHONY: fuzz
-fuzz: ## Fuzz every parser of outside bytes for a while each (FUZZTIME, default 30s)
-	@deployments/fuzz.sh $(or $(FUZZTIME),30s)
-
 .PHONY: lint
 lint: ## Check style and module borders
 	@for m in $(MODULES); do echo "lint $$m"; (cd $$m && $(LINT) run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done

@@ -130,7 +130,7 @@ func (s *Standalone) backend(ctx context.Context, c Config, log *slog.Logger) (*
 		return nil, err
 	}
 	s.close = append(s.close, back.Close)
-	return back, nil
+	return back, back.Store.Alone(ctx) // the data folder's lock says so
 }
 
 // ownOrigins are the origins under which a browser reaches the API at addr.

@@ -27,6 +27,14 @@ func (s *Store) Leave(ctx context.Context, worker string, at time.Time) error {
 	return wrap(err, "leave of worker %s", worker)
 }
 
+// Alone says that no worker is alive, for a process that knows it is the only one: all running jobs may be claimed.
+func (s *Store) Alone(ctx context.Context) error {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	_, err := s.db.NewRaw("DELETE FROM worker").Exec(ctx)
+	return wrap(err, "forget all workers")
+}
+
 // CancelRequests names the jobs that run for worker and whose cancel was requested.
 func (s *Store) CancelRequests(ctx context.Context, worker string) ([]completion.Ref, error) {
 	ctx, cancel := s.limit(ctx)

@@ -521,5 +521,9 @@ func workerLeave(t *testing.T, s *store.Store) {
 	require.NoError(t, s.Leave(t.Context(), "w2", now().AddDate(0, 0, 2)))
 	_, err := s.Claim(t.Context(), job.Ref(), "w3", now())
 	require.NoError(t, err, "w1 has been forgotten after a day")
+	require.NoError(t, s.Beat(t.Context(), "w3", now()))
+	require.NoError(t, s.Alone(t.Context()))
+	_, err = s.Claim(t.Context(), job.Ref(), "w4", now())
+	require.NoError(t, err, "nobody else is there")
 	require.NoError(t, s.Ping(t.Context()))
 }
