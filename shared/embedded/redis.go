@@ -15,7 +15,9 @@ import (
 // Redis is an in-process Redis without a network port. It keeps nothing beyond the process, and is as fast as the queue
 // of one machine needs: some thousand tasks per second.
 type Redis struct {
-	srv *miniredis.Miniredis
+	mu     sync.Mutex
+	srv    *miniredis.Miniredis
+	closed bool
 }
 
 // StartRedis starts an empty Redis; Close ends it. Keys expire by the wall clock.
@@ -47,9 +49,19 @@ func (r *Redis) Client(pool int) redis.UniversalClient {
 }
 
 // Close ends all connections and forgets all data.
-func (r *Redis) Close() { r.srv.Close() }
+func (r *Redis) Close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	r.srv.Close()
+}
 
 func (r *Redis) dial(context.Context, string, string) (net.Conn, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed { // or dialling would start it again
+		return nil, net.ErrClosed
+	}
 	c, err := r.srv.Dial()
 	if err != nil {
 		return nil, err
