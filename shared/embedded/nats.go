@@ -47,7 +47,20 @@ const (
 	natsStart    = 10 * time.Second
 )
 
-// StartNATS starts the server and waits until it takes connections. A port in use is an error that names the option.
+// AddrError says that an address of a NATSConfig cannot be listened on, mostly because another program does.
+type AddrError struct {
+	Option string // of NATSConfig: Addr or WebSocketAddr
+	Addr   string
+	Err    error
+}
+
+func (e *AddrError) Error() string {
+	return fmt.Sprintf("listen on %s (set %s to another address): %v", e.Addr, e.Option, e.Err)
+}
+
+func (e *AddrError) Unwrap() error { return e.Err }
+
+// StartNATS starts the server and waits until it takes connections. A port in use is an AddrError.
 func StartNATS(cfg NATSConfig) (*NATS, error) {
 	if cfg.Dir == "" {
 		return nil, errors.New("start nats: Dir must name a folder for JetStream's files")
@@ -83,11 +96,11 @@ func StartNATS(cfg NATSConfig) (*NATS, error) {
 }
 
 func natsOptions(cfg NATSConfig, shared bool) (*server.Options, error) {
-	host, port, err := listenable("Addr", cfg.Addr)
+	host, port, err := listenable("SLUICE_NATS_ADDR", cfg.Addr)
 	if err != nil {
 		return nil, err
 	}
-	wsHost, wsPort, err := listenable("WebSocketAddr", cfg.WebSocketAddr)
+	wsHost, wsPort, err := listenable("SLUICE_WEBSOCKET_ADDR", cfg.WebSocketAddr)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +155,7 @@ func listenable(option, addr string) (host string, port int, err error) {
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return "", 0, fmt.Errorf("listen on %s (set %s to another address): %w", addr, option, err)
+		return "", 0, &AddrError{option, addr, err}
 	}
 	if err := l.Close(); err != nil {
 		return "", 0, fmt.Errorf("probe %s: %w", addr, err)
@@ -179,12 +192,17 @@ func (n *NATS) Connect(opts ...nats.Option) (*nats.Conn, error) {
 	return nc, nil
 }
 
+// warn logs what nats.go reports out of band. A slow subscription is no fault: who reads slowly looks at the log again.
 func (n *NATS) warn(_ *nats.Conn, sub *nats.Subscription, err error) {
 	subject := ""
 	if sub != nil {
 		subject = sub.Subject
 	}
-	n.log.Warn("nats connection", "error", err, "subject", subject)
+	level := slog.LevelWarn
+	if errors.Is(err, nats.ErrSlowConsumer) {
+		level = slog.LevelDebug
+	}
+	n.log.Log(context.Background(), level, "nats connection", "error", err, "subject", subject)
 }
 
 // ClientURL is where viewers connect over TCP; empty without Addr.

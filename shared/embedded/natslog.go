@@ -31,7 +31,16 @@ func (l *natsLog) Warnf(format string, v ...any) {
 	l.log.Warn(fmt.Sprintf(format, v...))
 }
 
-func (l *natsLog) Errorf(format string, v ...any) { l.log.Error(fmt.Sprintf(format, v...)) }
+// Errorf passes on what is wrong with the server. What a viewer tried and may not is the viewer's error, and must not
+// let it fill the log.
+func (l *natsLog) Errorf(format string, v ...any) {
+	text := fmt.Sprintf(format, v...)
+	if strings.Contains(text, " Violation - ") {
+		l.log.Debug(text)
+		return
+	}
+	l.log.Error(text)
+}
 
 func (l *natsLog) Fatalf(format string, v ...any) {
 	l.mu.Lock()

@@ -64,7 +64,7 @@ func (s *stream) fallBack(ctx context.Context, m *merge) error {
 	job, err := s.log.opts.Fallback(ctx, s.ref)
 	if err != nil {
 		if !errors.Is(err, completion.ErrNotFound) && ctx.Err() == nil {
-			s.log.opts.Log.Warn("read the job behind a log", "job_id", s.ref.Job, "tenant", s.ref.Tenant, "error", err)
+			s.log.opts.Log.Debug("read the job behind a log", "job_id", s.ref.Job, "tenant", s.ref.Tenant, "error", err)
 		}
 		return nil
 	}

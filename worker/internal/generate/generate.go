@@ -187,6 +187,9 @@ func (g *Generator) conclude(ctx context.Context, job completion.Job, s *speech,
 
 // finish stores the final state and then publishes the final event (I6).
 func (g *Generator) finish(ctx context.Context, job completion.Job, s *speech, state completion.State, failure *completion.Error) error {
+	if err := s.flush(ctx); err != nil {
+		return g.refused(job, err)
+	}
 	outcome := s.outcome(state, failure)
 	if len(outcome.Usage) == 0 && state != completion.Completed {
 		outcome.Usage = s.estimate(job.Request)

@@ -32,6 +32,7 @@ type memory struct {
 	logging error    // answer of the log, if not nil
 	lost    bool     // the next append finds the log empty
 	sealed  int
+	between func(*memory) // happens once, after the log was opened
 }
 
 func (m *memory) Claim(_ context.Context, _ completion.Ref, worker string, at time.Time) (completion.Job, error) {
@@ -84,7 +85,15 @@ func (m *memory) Open(context.Context, completion.Ref) (completion.Tail, error) 
 	if m.logging != nil {
 		return nil, m.logging
 	}
-	return &tail{m: m, next: len(m.events) + 1}, nil
+	t := &tail{m: m, next: len(m.events) + 1}
+	if n := len(m.events); n > 0 {
+		t.last = m.events[n-1].Attempt
+	}
+	if m.between != nil {
+		m.between(m)
+		m.between = nil
+	}
+	return t, nil
 }
 
 func (m *memory) Follow(context.Context, completion.Ref, int64) iter.Seq2[completion.Record, error] {
@@ -101,9 +110,12 @@ func (m *memory) Seal(context.Context, completion.Job) error {
 type tail struct {
 	m    *memory
 	next int
+	last int // attempt of the last event
 }
 
-func (t *tail) Last() completion.Record { return completion.Record{Seq: int64(t.next - 1)} }
+func (t *tail) Last() completion.Record {
+	return completion.Record{Seq: int64(t.next - 1), Attempt: t.last}
+}
 
 func (t *tail) Append(ctx context.Context, e completion.Event) error {
 	for t.away() {
@@ -361,6 +373,22 @@ func TestHandle_I5_TakenOver(t *testing.T) {
 		require.ErrorIs(t, b.handle(t.Context()), queue.ErrNotMine)
 		require.Equal(t, completion.Running, b.m.job.State, "nothing of the old attempt is stored")
 		require.Equal(t, completion.EventStarted, b.m.events[len(b.m.events)-1].Type, "nor published")
+	})
+}
+
+// The zombie of an earlier attempt may append between the new attempt's look at the log and its first event.
+func TestHandle_I5_ZombieGetsInBetween(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(&model{words: []string{"a"}})
+		b.m.job.Attempt = 1
+		b.m.between = func(m *memory) {
+			m.events = append(m.events, completion.Event{Type: completion.EventDelta, Attempt: 1})
+		}
+		require.NoError(t, b.handle(t.Context()))
+		require.Equal(t, completion.Completed, b.m.job.State)
+		require.Equal(t, 2, b.m.events[1].Attempt)
+		require.Equal(t, "a", b.m.text())
 	})
 }
 

@@ -81,10 +81,7 @@ func (s *speech) run(ctx context.Context, lost func(error)) {
 }
 
 func (s *speech) publish(ctx context.Context) error {
-	if err := s.open(ctx); err != nil {
-		return err
-	}
-	if err := s.say(ctx, s.start); err != nil {
+	if err := s.begin(ctx); err != nil {
 		return err
 	}
 	for {
@@ -106,6 +103,22 @@ func (s *speech) publish(ctx context.Context) error {
 	}
 }
 
+// begin takes the end of the log and appends the started event, from which on earlier attempts are refused. An earlier
+// attempt that gets in between is no reason to give up, a later one is.
+func (s *speech) begin(ctx context.Context) error {
+	for {
+		if err := s.open(ctx); err != nil {
+			return err
+		}
+		if s.tail.Last().Attempt > s.start.Attempt {
+			return completion.ErrStale
+		}
+		if err := s.say(ctx, s.start); !errors.Is(err, completion.ErrStale) {
+			return err
+		}
+	}
+}
+
 // open takes the end of the log, trying again while the log is away.
 func (s *speech) open(ctx context.Context) error {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
@@ -118,6 +131,20 @@ func (s *speech) open(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// flushLimit is how long the store waits for the log, so that nobody closes the log of a stored job before its last
+// deltas are in it. A log that is away longer does not hold up the result.
+const flushLimit = 2 * time.Second
+
+// flush waits until all chunks are published, but not longer than flushLimit. Its error is that the job has been taken.
+func (s *speech) flush(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushLimit)
+	defer cancel()
+	if err := s.wait(ctx); errors.Is(err, completion.ErrStale) || errors.Is(err, completion.ErrFinal) {
+		return err
+	}
+	return nil
 }
 
 // wait returns once run has said everything, with why it could not.

@@ -1,0 +1,71 @@
+package bell_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"sluice/shared/bell"
+	"sluice/shared/completion"
+	"sluice/shared/testkit"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestBell_Wake(t *testing.T) {
+	t.Parallel()
+	n := testkit.NATS(t)
+	ringer, listener := bell.New(testkit.Conn(t, n)), bell.New(testkit.Conn(t, n))
+	heard := map[completion.Lane]chan struct{}{}
+	for _, lane := range completion.Lanes {
+		ch := make(chan struct{}, 16)
+		heard[lane] = ch
+		stop, err := listener.OnWake(lane, func() { ch <- struct{}{} })
+		require.NoError(t, err)
+		defer stop()
+	}
+	ringer.Wake(completion.Batch)
+	<-heard[completion.Batch]
+	require.Empty(t, heard[completion.Interactive])
+	ringer.Wake(completion.Interactive)
+	<-heard[completion.Interactive]
+}
+
+func TestBell_Cancel(t *testing.T) {
+	t.Parallel()
+	n := testkit.NATS(t)
+	ringer := bell.New(testkit.Conn(t, n))
+	heard := make(chan completion.Ref, 16)
+	for range 2 {
+		stop, err := bell.New(testkit.Conn(t, n)).OnCancel(func(ref completion.Ref) { heard <- ref })
+		require.NoError(t, err)
+		defer stop()
+	}
+	want := completion.Ref{Tenant: "acme", Job: completion.NewJobID()}
+	ringer.Cancel(want)
+	require.Equal(t, want, <-heard)
+	require.Equal(t, want, <-heard)
+}
+
+func TestBell_Stop(t *testing.T) {
+	t.Parallel()
+	nc := testkit.Conn(t, testkit.NATS(t))
+	b := bell.New(nc)
+	before := nc.NumSubscriptions()
+	stop, err := b.OnWake(completion.Batch, func() {})
+	require.NoError(t, err)
+	require.Equal(t, before+1, nc.NumSubscriptions())
+	stop()
+	require.Equal(t, before, nc.NumSubscriptions())
+}
+
+func TestBell_ClosedConnection(t *testing.T) {
+	t.Parallel()
+	nc := testkit.Conn(t, testkit.NATS(t))
+	nc.Close()
+	b := bell.New(nc)
+	b.Wake(completion.Batch)
+	_, err := b.OnCancel(func(completion.Ref) {})
+	require.ErrorContains(t, err, "cancel.*.*")
+}
