@@ -1,12 +1,14 @@
 // Package migrations is the database schema: the same versions for PostgreSQL and for SQLite, applied with bun. It
 // imports nothing of Sluice.
 //
-// A migration is recorded only once it has succeeded, and runs in a transaction together with nothing else. Processes
-// that migrate at the same time wait for each other; one that dies in the middle blocks nobody.
+// A migration runs in a transaction of its own and is recorded once it has succeeded; a process that dies between the two
+// leaves one that runs again, so each may be repeated (IF NOT EXISTS). Processes that migrate at the same time wait for
+// each other; one that dies in the middle blocks nobody.
 package migrations
 
 import (
 	"context"
+	"database/sql/driver"
 	"embed"
 	"errors"
 	"fmt"
@@ -65,7 +67,7 @@ func Status(ctx context.Context, db *bun.DB) ([]Migration, error) {
 	err := locked(ctx, db, func(m *migrate.Migrator) error {
 		all, err := m.MigrationsWithStatus(ctx)
 		for _, one := range all {
-			list = append(list, Migration{Name: one.Name + "_" + one.Comment, AppliedAt: one.MigratedAt})
+			list = append(list, Migration{Name: one.String(), AppliedAt: one.MigratedAt})
 		}
 		return err
 	})
@@ -78,7 +80,7 @@ func Status(ctx context.Context, db *bun.DB) ([]Migration, error) {
 func named(group *migrate.MigrationGroup) []string {
 	var names []string
 	for _, m := range group.Migrations {
-		names = append(names, m.Name+"_"+m.Comment)
+		names = append(names, m.String())
 	}
 	return names
 }
@@ -86,31 +88,44 @@ func named(group *migrate.MigrationGroup) []string {
 // lockKey is the PostgreSQL advisory lock that migrating processes take; the number is arbitrary.
 const lockKey = 0x51_75_1c_e0
 
-// locked runs do with the migrator of db's dialect while no other process migrates. The lock belongs to a connection,
-// so that it ends with its process. SQLite has one process, which locks its data folder.
+// locked runs do with the migrator of db's dialect while no other process migrates. SQLite has one process, which locks
+// its data folder.
 func locked(ctx context.Context, db *bun.DB, do func(*migrate.Migrator) error) (err error) {
 	m, err := migrator(db)
 	if err != nil {
 		return err
 	}
 	if db.Dialect().Name() == dialect.PG {
-		conn, err := db.Conn(ctx)
-		if err != nil {
-			return fmt.Errorf("connect: %w", err)
+		unlock, lockErr := lock(ctx, db)
+		if lockErr != nil {
+			return lockErr
 		}
-		defer conn.Close()
-		if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock(?)", lockKey); err != nil {
-			return fmt.Errorf("wait for other migrations: %w", err)
-		}
-		defer func() {
-			_, unlock := conn.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock(?)", lockKey)
-			err = errors.Join(err, unlock)
-		}()
+		defer func() { err = errors.Join(err, unlock()) }()
 	}
 	if err := m.Init(ctx); err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
 	return do(m)
+}
+
+// lock waits for its turn among the processes that migrate. The lock belongs to a connection, so that it ends with its
+// process, however that ends.
+func lock(ctx context.Context, db *bun.DB) (unlock func() error, err error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock(?)", lockKey); err != nil {
+		return nil, errors.Join(fmt.Errorf("wait for other migrations: %w", err), conn.Close())
+	}
+	return func() error {
+		_, err := conn.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock(?)", lockKey)
+		if err != nil { // the pool must not keep a connection that may have the lock
+			_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+			err = fmt.Errorf("let other migrations go on: %w", err)
+		}
+		return errors.Join(err, conn.Close())
+	}, nil
 }
 
 func migrator(db *bun.DB) (*migrate.Migrator, error) {

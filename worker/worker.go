@@ -124,6 +124,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		return fmt.Errorf("listen for cancels: %w", err)
 	}
 	defer stop()
+	w.sayAlive(ctx) // before the first job is claimed
 	runners := []service.Runner{
 		{Name: "heartbeat", Run: w.beat},
 		{Name: "sweeper", Run: sweeper.New(w.back.Store, w.back.Queue, sweeper.Config{}, w.log).Run},
@@ -156,9 +157,7 @@ func (w *Worker) beat(ctx context.Context) error {
 	tick := time.NewTicker(beatInterval)
 	defer tick.Stop()
 	for {
-		if err := w.back.Store.Beat(ctx, w.name, time.Now()); err != nil && ctx.Err() == nil {
-			w.log.Error("heartbeat not stored", "worker", w.name, "error", err)
-		}
+		w.sayAlive(ctx)
 		refs, err := w.back.Store.CancelRequests(ctx, w.name)
 		if err != nil && ctx.Err() == nil {
 			w.log.Error("cancels not read", "worker", w.name, "error", err)
@@ -171,6 +170,12 @@ func (w *Worker) beat(ctx context.Context) error {
 		case <-ctx.Done():
 			return w.leave(ctx)
 		}
+	}
+}
+
+func (w *Worker) sayAlive(ctx context.Context) {
+	if err := w.back.Store.Beat(ctx, w.name, time.Now()); err != nil && ctx.Err() == nil {
+		w.log.Error("heartbeat not stored", "worker", w.name, "error", err)
 	}
 }
 

@@ -1,3 +1,3 @@
-DROP TABLE worker;
+DROP TABLE IF EXISTS worker;
 --bun:split
-DROP TABLE job;
+DROP TABLE IF EXISTS job;

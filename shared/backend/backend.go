@@ -169,7 +169,7 @@ func (b *Backend) NATSURL() string { return b.nats.ConnectedUrlRedacted() }
 // Ready checks that jobs can be accepted and followed now; its error names the server that is away.
 func (b *Backend) Ready(ctx context.Context) error {
 	if err := b.Store.Ping(ctx); err != nil {
-		return completion.NewError(completion.CodeUnavailable, "The database is not ready.").Because(err)
+		return err
 	}
 	if err := b.Queue.Ping(ctx); err != nil {
 		return completion.NewError(completion.CodeUnavailable, "Redis is not ready.").Because(err)

@@ -47,20 +47,7 @@ const (
 	natsStart    = 10 * time.Second
 )
 
-// AddrError says that an address of a NATSConfig cannot be listened on, mostly because another program does.
-type AddrError struct {
-	Option string // of NATSConfig: Addr or WebSocketAddr
-	Addr   string
-	Err    error
-}
-
-func (e *AddrError) Error() string {
-	return fmt.Sprintf("listen on %s (set %s to another address): %v", e.Addr, e.Option, e.Err)
-}
-
-func (e *AddrError) Unwrap() error { return e.Err }
-
-// StartNATS starts the server and waits until it takes connections. A port in use is an AddrError.
+// StartNATS starts the server and waits until it takes connections. A port in use is an error that names the setting.
 func StartNATS(cfg NATSConfig) (*NATS, error) {
 	if cfg.Dir == "" {
 		return nil, errors.New("start nats: Dir must name a folder for JetStream's files")
@@ -155,7 +142,7 @@ func listenable(option, addr string) (host string, port int, err error) {
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return "", 0, &AddrError{option, addr, err}
+		return "", 0, fmt.Errorf("listen on %s (set %s to another address): %w", addr, option, err)
 	}
 	if err := l.Close(); err != nil {
 		return "", 0, fmt.Errorf("probe %s: %w", addr, err)

@@ -1,7 +1,9 @@
 package embedded
 
 import (
+	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
 
@@ -19,8 +21,8 @@ func OpenSQLite(path string) (*bun.DB, error) {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
 	db.SetMaxOpenConns(1) // SQLite has one writer; waiting in Go is fair, waiting in its busy handler is not
-	if err := db.Ping(); err != nil {
-		return nil, fmt.Errorf("open database %s: %w", path, err)
+	if err := db.PingContext(context.Background()); err != nil {
+		return nil, fmt.Errorf("open database %s: %w", path, errors.Join(err, db.Close()))
 	}
 	return bun.NewDB(db, sqlitedialect.New()), nil
 }

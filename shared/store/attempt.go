@@ -19,6 +19,7 @@ import (
 func (s *Store) Claim(ctx context.Context, ref completion.Ref, worker string, at time.Time) (completion.Job, error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
+	worker = text(worker)
 	row := jobRow{}
 	err := s.update(ref, completion.Running).
 		Set("state = ?", completion.Running).Set("attempt = attempt + 1").Set("worker = ?", worker).
@@ -45,7 +46,7 @@ func (s *Store) Claim(ctx context.Context, ref completion.Ref, worker string, at
 
 // update begins the statement that brings the job to a state, from those that lead there.
 func (s *Store) update(ref completion.Ref, to completion.State) *bun.UpdateQuery {
-	return s.db.NewUpdate().Model((*jobRow)(nil)).Where("id = ?", ref.Job).Where("tenant = ?", ref.Tenant).
+	return s.db.NewUpdate().Model((*jobRow)(nil)).Where("id = ?", text(ref.Job)).Where("tenant = ?", text(ref.Tenant)).
 		Where("state IN (?)", bun.List(completion.Sources(to)))
 }
 
@@ -55,15 +56,15 @@ func (s *Store) alive(at time.Time) *bun.SelectQuery {
 		Where("w.id = job.worker").Where("w.seen_at > ?", stamp(at.Add(-s.opts.WorkerTTL)))
 }
 
-// attempt begins the statement with which an attempt ends. What it has so far is kept in any case.
+// attempt begins the statement with which a running attempt ends. What it has so far is kept in any case.
 func (s *Store) attempt(ref completion.Ref, attempt int, to completion.State, o completion.Outcome) (*bun.UpdateQuery, error) {
-	failure, err := encodeError(o.Error)
+	failure, err := encode(o.Error, o.Error == nil)
 	if err != nil {
 		return nil, err
 	}
-	return s.update(ref, to).Where("attempt = ?", attempt).
-		Set("state = ?", to).Set("upstream = ?", null(o.Upstream)).Set("result = ?", nullBytes(o.Result)).
-		Set("usage = ?", nullBytes(o.Usage)).Set("finish_reason = ?", null(o.FinishReason)).Set("error = ?", nullBytes(failure)).
+	return s.update(ref, to).Where("state = ?", completion.Running).Where("attempt = ?", attempt).
+		Set("state = ?", to).Set("upstream = ?", nullText(o.Upstream)).Set("result = ?", nullBytes(o.Result)).
+		Set("usage = ?", nullBytes(o.Usage)).Set("finish_reason = ?", nullText(o.FinishReason)).Set("error = ?", nullBytes(failure)).
 		Set("first_token_at = ?", nullTime(o.FirstTokenAt)).Set("updated_at = ?", stamp(o.At)), nil
 }
 
@@ -100,11 +101,15 @@ func (s *Store) Retry(ctx context.Context, ref completion.Ref, attempt int, r co
 
 // Finish ends an attempt and with it the job, which it returns as stored.
 //
-// completion.ErrStale: a later attempt has the job. completion.ErrFinal: it has ended in another way. Nothing was
-// written in either case. A repeat after an answer that was lost returns the job (I2).
+// completion.ErrStale: a later attempt has the job, or will have it. completion.ErrFinal: it has ended in another way, and
+// comes with the error. Nothing was written in either case. A repeat, for instance after an answer that was lost,
+// returns the job as the first one stored it (I2).
 func (s *Store) Finish(ctx context.Context, ref completion.Ref, attempt int, o completion.Outcome) (completion.Job, error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
+	if !o.State.Final() {
+		return completion.Job{}, fmt.Errorf("finish job %s: %q is not a final state", ref.Job, o.State)
+	}
 	row := jobRow{}
 	query, err := s.attempt(ref, attempt, o.State, o)
 	if err == nil {
@@ -119,9 +124,9 @@ func (s *Store) Finish(ctx context.Context, ref completion.Ref, attempt int, o c
 	job, err := s.Get(ctx, ref)
 	switch {
 	case err != nil:
-	case job.Attempt != attempt:
+	case job.Attempt != attempt, !job.State.Final():
 		err = completion.ErrStale
-	case job.State == o.State && job.FinishedAt.Equal(stamp(o.At)):
+	case job.State == o.State:
 		return job, nil
 	default:
 		err = completion.ErrFinal
@@ -134,7 +139,7 @@ func (s *Store) Finish(ctx context.Context, ref completion.Ref, attempt int, o c
 func (s *Store) Cancel(ctx context.Context, ref completion.Ref, at time.Time) (completion.Job, error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
-	failure, err := encodeError(completion.NewError(completion.CodeCancelled, ""))
+	failure, err := encode(completion.NewError(completion.CodeCancelled, ""), false)
 	if err != nil {
 		return completion.Job{}, wrap(err, "cancel job %s", ref.Job)
 	}

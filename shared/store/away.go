@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -24,13 +25,24 @@ var awayCodes = []string{
 	"25006", // read-only transaction: a failover is under way
 }
 
-// away returns err as a service_unavailable error if it says that the database cannot be reached, and as it is if not.
+// schemaCodes are the SQLSTATE codes of a database that lacks migrations: an undefined table or column.
+var schemaCodes = []string{"42P01", "42703"}
+
+// away returns err as a service_unavailable error if it says that the database cannot be reached or lacks migrations,
+// and as it is if not.
 func away(err error) error {
 	var known *completion.Error
-	if err == nil || errors.As(err, &known) || !unreachable(err) {
+	var answer *pgconn.PgError
+	switch {
+	case err == nil || errors.As(err, &known):
+		return err
+	case errors.As(err, &answer) && slices.Contains(schemaCodes, answer.Code):
+		return completion.NewError(completion.CodeUnavailable, "The database lacks migrations: run migrate up.").Because(err)
+	case unreachable(err):
+		return completion.NewError(completion.CodeUnavailable, "The database cannot be reached; try again.").Because(err)
+	default:
 		return err
 	}
-	return completion.NewError(completion.CodeUnavailable, "The database cannot be reached; try again.").Because(err)
 }
 
 func unreachable(err error) bool {

@@ -37,7 +37,7 @@ func (s *Store) List(ctx context.Context, tenant string, q Query) (page []comple
 	}
 	limit = min(limit, maxPage)
 	var rows []jobRow
-	query := q.narrow(s.db.NewSelect().Model(&rows).ExcludeColumn(heavy...).Where("tenant = ?", tenant))
+	query := q.narrow(s.db.NewSelect().Model(&rows).ExcludeColumn(heavy...).Where("tenant = ?", text(tenant)))
 	if err := query.Limit(int64(limit) + 1).Scan(ctx); err != nil {
 		return nil, "", wrap(err, "list jobs")
 	}
@@ -50,7 +50,7 @@ func (s *Store) List(ctx context.Context, tenant string, q Query) (page []comple
 }
 
 func (q *Query) narrow(query *bun.SelectQuery) *bun.SelectQuery {
-	for column, value := range map[string]string{"state": string(q.State), "lane": string(q.Lane), "model": q.Model} {
+	for column, value := range map[string]string{"state": text(q.State), "lane": text(q.Lane), "model": text(q.Model)} {
 		if value != "" {
 			query = query.Where("? = ?", bun.Ident(column), value)
 		}
@@ -66,7 +66,7 @@ func (q *Query) narrow(query *bun.SelectQuery) *bun.SelectQuery {
 		order, beyond = "id ASC", "id > ?"
 	}
 	if q.After != "" {
-		query = query.Where(beyond, q.After)
+		query = query.Where(beyond, text(q.After))
 	}
 	return query.OrderExpr(order)
 }

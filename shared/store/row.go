@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -14,30 +15,30 @@ import (
 type jobRow struct {
 	bun.BaseModel `bun:"table:job,alias:job"`
 
-	ID              string            `bun:"id,pk"`
-	Tenant          string            `bun:"tenant"`
-	Lane            string            `bun:"lane"`
-	State           string            `bun:"state"`
-	Model           string            `bun:"model"`
-	Request         []byte            `bun:"request"`
-	Metadata        map[string]string `bun:"metadata,nullzero,type:jsonb"`
-	IdempotencyKey  string            `bun:"idempotency_key,nullzero"`
-	BodyHash        string            `bun:"body_hash,nullzero"`
-	Attempt         int               `bun:"attempt"`
-	Tries           int               `bun:"tries"`
-	Worker          string            `bun:"worker,nullzero"`
-	CancelRequested bool              `bun:"cancel_requested"`
-	RetryAt         time.Time         `bun:"retry_at,nullzero"`
-	Upstream        string            `bun:"upstream,nullzero"`
-	Result          []byte            `bun:"result,nullzero"`
-	Usage           []byte            `bun:"usage,nullzero"`
-	FinishReason    string            `bun:"finish_reason,nullzero"`
-	Error           []byte            `bun:"error,nullzero"`
-	CreatedAt       time.Time         `bun:"created_at"`
-	UpdatedAt       time.Time         `bun:"updated_at"`
-	StartedAt       time.Time         `bun:"started_at,nullzero"`
-	FirstTokenAt    time.Time         `bun:"first_token_at,nullzero"`
-	FinishedAt      time.Time         `bun:"finished_at,nullzero"`
+	ID              string    `bun:"id,pk"`
+	Tenant          string    `bun:"tenant"`
+	Lane            string    `bun:"lane"`
+	State           string    `bun:"state"`
+	Model           string    `bun:"model"`
+	Request         []byte    `bun:"request"`
+	Metadata        []byte    `bun:"metadata,nullzero"`
+	IdempotencyKey  string    `bun:"idempotency_key,nullzero"`
+	BodyHash        string    `bun:"body_hash,nullzero"`
+	Attempt         int       `bun:"attempt"`
+	Tries           int       `bun:"tries"`
+	Worker          string    `bun:"worker,nullzero"`
+	CancelRequested bool      `bun:"cancel_requested"`
+	RetryAt         time.Time `bun:"retry_at,nullzero"`
+	Upstream        string    `bun:"upstream,nullzero"`
+	Result          []byte    `bun:"result,nullzero"`
+	Usage           []byte    `bun:"usage,nullzero"`
+	FinishReason    string    `bun:"finish_reason,nullzero"`
+	Error           []byte    `bun:"error,nullzero"`
+	CreatedAt       time.Time `bun:"created_at"`
+	UpdatedAt       time.Time `bun:"updated_at"`
+	StartedAt       time.Time `bun:"started_at,nullzero"`
+	FirstTokenAt    time.Time `bun:"first_token_at,nullzero"`
+	FinishedAt      time.Time `bun:"finished_at,nullzero"`
 }
 
 // heavy are the columns that lists leave out.
@@ -51,16 +52,25 @@ func stamp(t time.Time) time.Time {
 	return t.UTC().Truncate(time.Microsecond)
 }
 
+// text is s as both databases take it in a text column.
+func text[S ~string](s S) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(string(s), "\uFFFD"), "\x00", "\uFFFD")
+}
+
 func newRow(j *completion.Job) (*jobRow, error) {
-	failure, err := encodeError(j.Error)
+	failure, err := encode(j.Error, j.Error == nil)
+	if err != nil {
+		return nil, err
+	}
+	metadata, err := encode(j.Metadata, len(j.Metadata) == 0)
 	if err != nil {
 		return nil, err
 	}
 	return &jobRow{
-		ID: j.ID, Tenant: j.Tenant, Lane: string(j.Lane), State: string(j.State), Model: j.Model, Request: j.Request,
-		Metadata: j.Metadata, IdempotencyKey: j.IdempotencyKey, BodyHash: j.BodyHash,
-		Attempt: j.Attempt, Tries: j.Tries, Worker: j.Worker, CancelRequested: j.CancelRequested, RetryAt: stamp(j.RetryAt),
-		Upstream: j.Upstream, Result: j.Result, Usage: j.Usage, FinishReason: j.FinishReason, Error: failure,
+		ID: text(j.ID), Tenant: text(j.Tenant), Lane: text(j.Lane), State: text(j.State), Model: text(j.Model), Request: j.Request,
+		Metadata: metadata, IdempotencyKey: text(j.IdempotencyKey), BodyHash: text(j.BodyHash),
+		Attempt: j.Attempt, Tries: j.Tries, Worker: text(j.Worker), CancelRequested: j.CancelRequested, RetryAt: stamp(j.RetryAt),
+		Upstream: text(j.Upstream), Result: j.Result, Usage: j.Usage, FinishReason: text(j.FinishReason), Error: failure,
 		CreatedAt: stamp(j.CreatedAt), UpdatedAt: stamp(j.UpdatedAt), StartedAt: stamp(j.StartedAt),
 		FirstTokenAt: stamp(j.FirstTokenAt), FinishedAt: stamp(j.FinishedAt),
 	}, nil
@@ -69,17 +79,17 @@ func newRow(j *completion.Job) (*jobRow, error) {
 func (r *jobRow) job() (completion.Job, error) {
 	j := completion.Job{
 		ID: r.ID, Tenant: r.Tenant, Lane: completion.Lane(r.Lane), State: completion.State(r.State), Model: r.Model, Request: r.Request,
-		Metadata: r.Metadata, IdempotencyKey: r.IdempotencyKey, BodyHash: r.BodyHash,
+		IdempotencyKey: r.IdempotencyKey, BodyHash: r.BodyHash,
 		Attempt: r.Attempt, Tries: r.Tries, Worker: r.Worker, CancelRequested: r.CancelRequested, RetryAt: stamp(r.RetryAt),
 		Upstream: r.Upstream, Result: r.Result, Usage: r.Usage, FinishReason: r.FinishReason,
 		CreatedAt: stamp(r.CreatedAt), UpdatedAt: stamp(r.UpdatedAt), StartedAt: stamp(r.StartedAt),
 		FirstTokenAt: stamp(r.FirstTokenAt), FinishedAt: stamp(r.FinishedAt),
 	}
-	if len(r.Error) > 0 {
-		j.Error = &completion.Error{}
-		if err := json.Unmarshal(r.Error, j.Error); err != nil {
-			return completion.Job{}, fmt.Errorf("decode error of job %s: %w", r.ID, err)
-		}
+	if err := decode(r.Metadata, &j.Metadata); err != nil {
+		return completion.Job{}, fmt.Errorf("decode metadata of job %s: %w", r.ID, err)
+	}
+	if err := decode(r.Error, &j.Error); err != nil {
+		return completion.Job{}, fmt.Errorf("decode error of job %s: %w", r.ID, err)
 	}
 	return j, nil
 }
@@ -96,27 +106,35 @@ func jobs(rows []jobRow) ([]completion.Job, error) {
 	return list, nil
 }
 
-func encodeError(e *completion.Error) ([]byte, error) {
-	if e == nil {
+// encode renders v as JSON, or as NULL if it says nothing.
+func encode(v any, none bool) ([]byte, error) {
+	if none {
 		return nil, nil
 	}
-	b, err := json.Marshal(e)
+	b, err := json.Marshal(v)
 	if err != nil {
-		return nil, fmt.Errorf("encode error: %w", err)
+		return nil, fmt.Errorf("encode %T: %w", v, err)
 	}
 	return b, nil
 }
 
-// null returns v for a column that is NULL when v is its zero value.
-func null[T comparable](v T) any {
-	var zero T
-	if v == zero {
+// decode is encode's reverse; NULL leaves v as it is.
+func decode(b []byte, v any) error {
+	if len(b) == 0 {
 		return nil
 	}
-	return v
+	return json.Unmarshal(b, v)
 }
 
-// nullBytes is null for bytes.
+// nullText returns s for a column that is NULL when s is empty.
+func nullText(s string) any {
+	if s == "" {
+		return nil
+	}
+	return text(s)
+}
+
+// nullBytes is nullText for bytes.
 func nullBytes(b []byte) any {
 	if len(b) == 0 {
 		return nil
@@ -124,7 +142,7 @@ func nullBytes(b []byte) any {
 	return b
 }
 
-// nullTime is null for times.
+// nullTime is nullText for times.
 func nullTime(t time.Time) any {
 	if t.IsZero() {
 		return nil

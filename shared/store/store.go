@@ -2,8 +2,9 @@
 // from it.
 //
 // It promises that what the domain forbids is not written: each state change is one statement guarded by the states it
-// may leave and, for attempts, by the attempt's number (I5). Requests, results, usage and errors are JSON text stored
-// as bytes, so they come back byte for byte. A database that is away is answered with a service_unavailable
+// may leave and, for attempts, by the attempt's number (I5). Requests, metadata, results, usage and errors are JSON text
+// stored as bytes, so they come back byte for byte; names (model, finish reason and the like) are text columns, where
+// U+FFFD stands for U+0000 and for broken UTF-8. A database that is away is answered with a service_unavailable
 // *completion.Error; no call takes longer than Options.Limit.
 package store
 
@@ -57,12 +58,15 @@ func OpenPostgres(url string) (*bun.DB, error) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 5 * time.Second
 	}
-	// bun writes values into the statement, so each is a new text: preparing it would cost a round trip and fill caches.
+	// bun writes values into the statement, quoted for these two settings, whatever the server's defaults are.
+	config.RuntimeParams["standard_conforming_strings"], config.RuntimeParams["client_encoding"] = "on", "UTF8"
+	// Each statement is a new text, therefore: preparing it would cost a round trip and fill caches.
 	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
 	pool := stdlib.OpenDB(*config)
 	pool.SetMaxOpenConns(maxConns)
 	pool.SetMaxIdleConns(maxConns)
 	pool.SetConnMaxIdleTime(5 * time.Minute)
+	pool.SetConnMaxLifetime(time.Hour) // so that a failover or a new address is found without a restart
 	return bun.NewDB(pool, pgdialect.New()), nil
 }
 
@@ -85,7 +89,7 @@ func (s *Store) Get(ctx context.Context, ref completion.Ref) (completion.Job, er
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
 	row := jobRow{}
-	err := s.db.NewSelect().Model(&row).Where("id = ?", ref.Job).Where("tenant = ?", ref.Tenant).Scan(ctx)
+	err := s.db.NewSelect().Model(&row).Where("id = ?", text(ref.Job)).Where("tenant = ?", text(ref.Tenant)).Scan(ctx)
 	if err != nil {
 		return completion.Job{}, fmt.Errorf("read job %s: %w", ref.Job, missing(err))
 	}
@@ -102,6 +106,7 @@ func missing(err error) error {
 
 // Add stores a new job. With an idempotency key that the tenant has used before, it returns that job and false, or
 // completion.ErrConflict if its body was another one (I7). However many add at once with one key, one job is made.
+// Times come back in whole microseconds, which is what the databases keep.
 func (s *Store) Add(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
@@ -127,7 +132,7 @@ func (s *Store) Add(ctx context.Context, job *completion.Job) (stored completion
 // join finds the job that has job's key.
 func (s *Store) join(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error) {
 	row := jobRow{}
-	err = s.db.NewSelect().Model(&row).Where("tenant = ?", job.Tenant).Where("idempotency_key = ?", job.IdempotencyKey).Scan(ctx)
+	err = s.db.NewSelect().Model(&row).Where("tenant = ?", text(job.Tenant)).Where("idempotency_key = ?", text(job.IdempotencyKey)).Scan(ctx)
 	if err != nil {
 		return completion.Job{}, false, fmt.Errorf("read job of key %q: %w", job.IdempotencyKey, missing(err))
 	}

@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"context"
-	"errors"
 	"net"
 	"testing"
 	"time"
@@ -78,5 +77,4 @@ func requireAway(t *testing.T, err error) {
 	var e *completion.Error
 	require.ErrorAs(t, err, &e)
 	require.Equal(t, completion.CodeUnavailable, e.Code)
-	require.True(t, errors.Is(err, e))
 }

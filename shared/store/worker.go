@@ -14,7 +14,7 @@ func (s *Store) Beat(ctx context.Context, worker string, at time.Time) error {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
 	_, err := s.db.NewRaw("INSERT INTO worker (id, seen_at) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET seen_at = EXCLUDED.seen_at",
-		worker, stamp(at)).Exec(ctx)
+		text(worker), stamp(at)).Exec(ctx)
 	return wrap(err, "beat of worker %s", worker)
 }
 
@@ -23,7 +23,7 @@ func (s *Store) Beat(ctx context.Context, worker string, at time.Time) error {
 func (s *Store) Leave(ctx context.Context, worker string, at time.Time) error {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
-	_, err := s.db.NewRaw("DELETE FROM worker WHERE id = ? OR seen_at < ?", worker, stamp(at.AddDate(0, 0, -1))).Exec(ctx)
+	_, err := s.db.NewRaw("DELETE FROM worker WHERE id = ? OR seen_at < ?", text(worker), stamp(at.AddDate(0, 0, -1))).Exec(ctx)
 	return wrap(err, "leave of worker %s", worker)
 }
 
@@ -41,7 +41,7 @@ func (s *Store) CancelRequests(ctx context.Context, worker string) ([]completion
 	defer cancel()
 	var rows []jobRow
 	err := s.db.NewSelect().Model(&rows).Column("id", "tenant").
-		Where("worker = ?", worker).Where("state = ?", completion.Running).Where("cancel_requested").Scan(ctx)
+		Where("worker = ?", text(worker)).Where("state = ?", completion.Running).Where("cancel_requested").Scan(ctx)
 	if err != nil {
 		return nil, wrap(err, "read cancels for worker %s", worker)
 	}
@@ -59,7 +59,7 @@ func (s *Store) Orphans(ctx context.Context, before, now time.Time, after string
 	defer cancel()
 	var rows []jobRow
 	err := s.db.NewSelect().Model(&rows).ExcludeColumn(heavy...).
-		Where("state IN (?)", bun.List([]completion.State{completion.Queued, completion.Running})).Where("id > ?", after).
+		Where("state IN (?)", bun.List([]completion.State{completion.Queued, completion.Running})).Where("id > ?", text(after)).
 		WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
 			return q.Where("state = ? AND updated_at < ? AND (retry_at IS NULL OR retry_at < ?)", completion.Queued, stamp(before), stamp(now)).
 				WhereOr("state = ? AND NOT EXISTS (?)", completion.Running, s.alive(now))

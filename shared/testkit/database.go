@@ -3,7 +3,6 @@ package testkit
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -21,9 +20,9 @@ import (
 // databaseVariable names the PostgreSQL server of the tests; make test starts one.
 const databaseVariable = "SLUICE_TEST_DATABASE_URL"
 
-// PostgresURL returns the address of an empty schema of the test's own on the real PostgreSQL, which is dropped at the
+// PostgresSchema returns the address of an empty schema of the test's own on the real PostgreSQL, which is dropped at the
 // end of the test.
-func PostgresURL(t testing.TB) string {
+func PostgresSchema(t testing.TB) string {
 	t.Helper()
 	base := os.Getenv(databaseVariable)
 	if base == "" {
@@ -31,10 +30,9 @@ func PostgresURL(t testing.TB) string {
 	}
 	schema := "test_" + strings.ToLower(rand.Text())
 	run := func(statement string) {
-		db, err := store.OpenPostgres(base)
-		require.NoError(t, err)
+		db := openPostgres(t, base)
 		defer db.Close()
-		_, err = db.ExecContext(context.Background(), statement)
+		_, err := db.ExecContext(context.Background(), statement)
 		require.NoError(t, err, statement)
 	}
 	run("CREATE SCHEMA " + schema)
@@ -47,12 +45,23 @@ func PostgresURL(t testing.TB) string {
 	return u.String()
 }
 
+// PostgresURL returns the address of a migrated database of the test's own on the real PostgreSQL, for other programs.
+func PostgresURL(t testing.TB) string {
+	t.Helper()
+	address := PostgresSchema(t)
+	db := openPostgres(t, address)
+	defer db.Close()
+	migrateUp(t, db)
+	return address
+}
+
 // Postgres returns a migrated database of the test's own on the real PostgreSQL.
 func Postgres(t testing.TB) *bun.DB {
 	t.Helper()
-	db, err := store.OpenPostgres(PostgresURL(t))
-	require.NoError(t, err)
-	return migrated(t, db)
+	db := openPostgres(t, PostgresSchema(t))
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	migrateUp(t, db)
+	return db
 }
 
 // SQLite returns a migrated database file of the test's own.
@@ -60,13 +69,20 @@ func SQLite(t testing.TB) *bun.DB {
 	t.Helper()
 	db, err := embedded.OpenSQLite(filepath.Join(t.TempDir(), "test.db"))
 	require.NoError(t, err)
-	return migrated(t, db)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	migrateUp(t, db)
+	return db
 }
 
-func migrated(t testing.TB, db *bun.DB) *bun.DB {
+func openPostgres(t testing.TB, address string) *bun.DB {
 	t.Helper()
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	_, err := migrations.Up(context.Background(), db)
-	require.NoError(t, err, fmt.Sprintf("migrate %s", db.Dialect().Name()))
+	db, err := store.OpenPostgres(address)
+	require.NoError(t, err)
 	return db
+}
+
+func migrateUp(t testing.TB, db *bun.DB) {
+	t.Helper()
+	_, err := migrations.Up(context.Background(), db)
+	require.NoError(t, err, "migrate %s", db.Dialect().Name())
 }

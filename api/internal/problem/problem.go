@@ -14,7 +14,10 @@ import (
 	"sluice/shared/completion"
 )
 
-func init() { huma.NewError = New } // huma offers no other place to say how errors look
+func init() { // huma offers no other place to say how errors look
+	huma.NewError = New
+	huma.NewErrorWithContext = newWithHeaders
+}
 
 // Problem is an error on its way to a client.
 type Problem struct {
@@ -112,6 +115,17 @@ func New(status int, message string, errs ...error) huma.StatusError {
 		break
 	}
 	return Of(e)
+}
+
+// newWithHeaders is New for errors that huma writes by itself, without their headers.
+func newWithHeaders(ctx huma.Context, status int, message string, errs ...error) huma.StatusError {
+	err := New(status, message, errs...)
+	if p, ok := err.(*Problem); ok { //nolint:errorlint // New makes it
+		for name, values := range p.GetHeaders() {
+			ctx.SetHeader(name, values[0])
+		}
+	}
+	return err
 }
 
 // sentence writes a message as the table's texts are written.

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -17,27 +19,39 @@ type program struct {
 	pkg   string   // Debian's and Ubuntu's package
 }
 
+// server is PostgreSQL, which Debian keeps out of PATH.
+var server = program{"postgres", []string{"/usr/lib/postgresql/*/bin/postgres"}, "postgresql"}
+
 // programs are all that the tests need besides Go and make.
 var programs = []program{
 	{"redis-server", nil, "redis-server"},
-	{"postgres", []string{"/usr/lib/postgresql/*/bin/postgres"}, "postgresql"},
+	server,
 	{"chromium", []string{"/usr/bin/chromium-browser", "/usr/bin/google-chrome"}, "chromium"},
 	{"node", nil, "nodejs"},
 	{"npm", nil, "npm"},
 	{"gcc", nil, "build-essential"}, // the race detector links with it
 }
 
-// find returns the path of p, the newest where there are several, or "".
+// find returns the path of p, the newest where there are several versions, or "".
 func (p program) find() string {
 	if path, err := exec.LookPath(p.name); err == nil {
 		return path
 	}
 	for _, glob := range p.globs {
 		if found, err := filepath.Glob(glob); err == nil && len(found) > 0 {
-			return slices.MaxFunc(found, func(a, b string) int { return len(a) - len(b) })
+			return slices.MaxFunc(found, byVersion)
 		}
 	}
 	return ""
+}
+
+var number = regexp.MustCompile(`[0-9]+`)
+
+// byVersion compares two paths that differ in their numbers only, such as …/9/bin and …/15/bin.
+func byVersion(a, b string) int {
+	return slices.CompareFunc(number.FindAllString(a, -1), number.FindAllString(b, -1), func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
+	})
 }
 
 // provide installs those of list that are missing.

@@ -199,6 +199,9 @@ func (g *Generator) finish(ctx context.Context, job completion.Job, s *speech, s
 		stored, err = g.store.Finish(ctx, job.Ref(), job.Attempt, outcome)
 		return err
 	})
+	if errors.Is(err, completion.ErrFinal) {
+		return g.seal(ctx, stored) // somebody else ended it, and may not have got to close the log
+	}
 	if err != nil {
 		return g.refused(job, err)
 	}

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package main
+
+import "syscall"
+
+// dieWithParent needs the kernel's help, which only Linux gives: elsewhere a server outlives a testenv that is killed.
+func dieWithParent(*syscall.SysProcAttr) {}
