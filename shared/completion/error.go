@@ -10,6 +10,7 @@ import (
 // Code names one kind of error, in API answers, events and stored jobs alike.
 type Code string
 
+// The codes; table kinds says what follows from each.
 const (
 	CodeInvalidJSON      Code = "invalid_json"
 	CodeInvalidRequest   Code = "invalid_request"

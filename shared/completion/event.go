@@ -10,6 +10,7 @@ import (
 // EventType says what an event means; the final ones are named like the states they announce.
 type EventType string
 
+// The types of events.
 const (
 	EventStarted   EventType = "started"  // a new attempt: drop what earlier attempts said
 	EventDelta     EventType = "delta"    // what upstream chunks added

@@ -3,6 +3,7 @@ package completion
 // Lane is a class of service with its own queue and its own slots in every worker (I10).
 type Lane string
 
+// The lanes.
 const (
 	Interactive Lane = "interactive" // somebody waits for the answer
 	Batch       Lane = "batch"       // high volume, nobody waits

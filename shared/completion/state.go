@@ -5,6 +5,7 @@ import "slices"
 // State is where a job stands.
 type State string
 
+// The states.
 const (
 	Queued    State = "queued"    // waits for a worker; also between two attempts
 	Running   State = "running"   // a worker has claimed it

@@ -140,7 +140,7 @@ func listenable(option, addr string) (host string, port int, err error) {
 	if addr == "" {
 		return "", 0, nil
 	}
-	l, err := net.Listen("tcp", addr)
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return "", 0, fmt.Errorf("listen on %s (set %s to another address): %w", addr, option, err)
 	}

@@ -96,7 +96,7 @@ func (f *Feed) run(ctx context.Context, m *merge) error {
 	defer quiet.Stop()
 	for {
 		var held completion.Record
-		why := none
+		var why reason
 		select {
 		case msg := <-f.live:
 			held, why = f.take(m, msg)

@@ -11,11 +11,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"sluice/shared/modelsim"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"sluice/shared/modelsim"
 
 	openai "github.com/sashabaranov/go-openai"
 	"github.com/stretchr/testify/require"

@@ -2,7 +2,6 @@ package queue_test
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"testing"
 	"time"
@@ -33,7 +32,7 @@ func latency(b *testing.B, rc redis.UniversalClient) {
 		Lane: completion.Interactive, Slots: 2, MaxWait: time.Hour,
 		OnWake:  func(w func()) (func(), error) { wake = w; close(ready); return func() {}, nil },
 		Handler: func(context.Context, completion.Task) error { got <- struct{}{}; return nil },
-		Log:     slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Log:     slog.New(slog.DiscardHandler),
 	})
 	go func() { done <- srv.Run(ctx) }()
 	<-ready

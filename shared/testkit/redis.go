@@ -55,7 +55,7 @@ func (s *RedisServer) Start(t testing.TB) {
 	t.Helper()
 	bin, err := exec.LookPath("redis-server")
 	require.NoError(t, err, "this test needs the program redis-server in PATH")
-	s.cmd = exec.Command(bin, "--port", "0", "--unixsocket", s.socket(), "--dir", s.dir, "--save", "",
+	s.cmd = exec.Command(bin, "--port", "0", "--unixsocket", s.socket(), "--dir", s.dir, "--save", "", //nolint:noctx // Kill ends it
 		"--appendonly", "yes", "--appendfsync", "no", "--logfile", filepath.Join(s.dir, "log"))
 	dieWithParent(s.cmd)
 	require.NoError(t, s.cmd.Start())

@@ -190,10 +190,10 @@ type viewing struct {
 	err error
 }
 
-func view(ctx context.Context, log completion.Log, ref completion.Ref, after int64) chan viewing {
+func view(ctx context.Context, log completion.Log, ref completion.Ref) chan viewing {
 	done := make(chan viewing, 1)
 	go func() {
-		got, err := Collect(log.Follow(ctx, ref, after))
+		got, err := Collect(log.Follow(ctx, ref, 0))
 		done <- viewing{got, err}
 	}()
 	return done
@@ -202,7 +202,7 @@ func view(ctx context.Context, log completion.Log, ref completion.Ref, after int
 func followAnyTime(t *testing.T, log completion.Log) {
 	const n = 60
 	ref := Job()
-	viewers := []chan viewing{view(t.Context(), log, ref, 0)}
+	viewers := []chan viewing{view(t.Context(), log, ref)}
 	tail := Open(t, log, ref)
 	var all []completion.Record
 	for i := range n {
@@ -216,10 +216,10 @@ func followAnyTime(t *testing.T, log completion.Log) {
 		Write(t, tail, e)
 		all = append(all, tail.Last())
 		if i%6 == 0 {
-			viewers = append(viewers, view(t.Context(), log, ref, 0))
+			viewers = append(viewers, view(t.Context(), log, ref))
 		}
 	}
-	viewers = append(viewers, view(t.Context(), log, ref, 0))
+	viewers = append(viewers, view(t.Context(), log, ref))
 	for _, v := range viewers {
 		r := <-v
 		require.NoError(t, r.err)
@@ -231,7 +231,7 @@ func followMany(t *testing.T, log completion.Log) {
 	ref := Job()
 	var viewers []chan viewing
 	for range 40 {
-		viewers = append(viewers, view(t.Context(), log, ref, 0))
+		viewers = append(viewers, view(t.Context(), log, ref))
 	}
 	all := Whole(t, log, ref, 20)
 	for _, v := range viewers {
@@ -298,7 +298,7 @@ func followBytes(t *testing.T, log completion.Log) {
 
 func followLarge(t *testing.T, log completion.Log) {
 	ref := Job()
-	during := view(t.Context(), log, ref, 0)
+	during := view(t.Context(), log, ref)
 	tail := Open(t, log, ref)
 	Write(t, tail, Started(1))
 	all := []completion.Record{tail.Last()}
@@ -308,7 +308,7 @@ func followLarge(t *testing.T, log completion.Log) {
 	}
 	Write(t, tail, Completed(1))
 	all = append(all, tail.Last())
-	for _, v := range []chan viewing{during, view(t.Context(), log, ref, 0)} {
+	for _, v := range []chan viewing{during, view(t.Context(), log, ref)} {
 		r := <-v
 		require.NoError(t, r.err)
 		Same(t, all, r.got)
