@@ -178,7 +178,7 @@ type sim struct {
 }
 
 func startSim() (*sim, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("listen for the simulated model: %w", err)
 	}

@@ -19,7 +19,7 @@ func (c *simCmd) Help() string {
 
 // Run is kong's.
 func (c *simCmd) Run(ctx context.Context, t *terminal) error {
-	listener, err := net.Listen("tcp", c.Addr)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Addr)
 	if err != nil {
 		return fmt.Errorf("listen on %s (set SLUICE_SIM_ADDR to use another address): %w", c.Addr, err)
 	}
