@@ -19,6 +19,7 @@ import (
 
 	"sluice/api/internal/jobs"
 	"sluice/api/internal/page"
+	"sluice/api/internal/problem"
 	"sluice/api/internal/sse"
 	"sluice/shared/backend"
 	"sluice/shared/completion"
@@ -134,13 +135,13 @@ func routes(stopping context.Context, c Config, back *backend.Backend, log *slog
 		Tenant: c.Tenant, Heartbeat: c.Heartbeat, Write: c.ClientLimit, Stopping: stopping,
 		Stream: jobs.Stream{NATSURL: c.PublicNATSURL, WebSocketURL: c.PublicWebSocketURL},
 	})
+	registerHealth(native, back.Ready, log)
+	problem.Describe(native.OpenAPI())
 	reference, err := page.Reference(native.OpenAPI())
 	if err != nil {
 		return nil, err
 	}
 	mux.Handle("GET /docs", reference)
-	mux.HandleFunc("GET /healthz", health)
-	mux.HandleFunc("GET /readyz", ready(back.Ready))
 	return wrap(envelope(mux), log), nil
 }
 

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"crypto/rand"
 	"fmt"
 	"log/slog"
@@ -32,7 +31,7 @@ func wrap(routes http.Handler, log *slog.Logger) http.Handler {
 			}
 			log.Debug("request", "request_id", id, "method", r.Method, "path", r.URL.Path, "took", time.Since(begin))
 		}()
-		routes.ServeHTTP(w, r)
+		routes.ServeHTTP(w, r.WithContext(problem.WithID(r.Context(), id)))
 	})
 }
 
@@ -82,25 +81,3 @@ type bareAnswer struct {
 func (b *bareAnswer) Header() http.Header         { return b.header }
 func (b *bareAnswer) WriteHeader(status int)      { b.status = status }
 func (b *bareAnswer) Write(p []byte) (int, error) { return len(p), nil }
-
-// health answers for the process alone.
-func health(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write([]byte(`{"status":"ok"}` + "\n")) // the client is gone; there is nobody to tell
-}
-
-// readyLimit bounds one readiness check.
-const readyLimit = 2 * time.Second
-
-// ready answers for the process and the servers it needs, naming the first that is away.
-func ready(check func(context.Context) error) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), readyLimit)
-		defer cancel()
-		if err := check(ctx); err != nil {
-			problem.Write(w, err)
-			return
-		}
-		health(w, r)
-	}
-}

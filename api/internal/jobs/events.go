@@ -41,7 +41,7 @@ func (f *Face) registerEvents(api huma.API) {
 		OperationID: "follow-job", Method: http.MethodGet, Path: "/v1/jobs/{id}/events", Tags: tags, Errors: []int{400, 404, 503},
 		Summary: "Follow a job", Description: "The job's events as server-sent events, from the start or from where the client left off, to the " +
 			"final one, after which the stream ends. The SSE id is the event's seq. Comments keep an idle stream alive. A server that stops ends " +
-			"the stream with a `reconnect` event. 204 if the client has seen the final event already.",
+			"the stream with a reconnect event. 204 if the client has seen the final event already.",
 	}
 	huma.Register(api, op, f.events)
 	response := api.OpenAPI().Paths[op.Path].Get.Responses["200"]
@@ -56,11 +56,11 @@ func (f *Face) registerEvents(api huma.API) {
 func (f *Face) events(ctx context.Context, in *eventsInput) (*huma.StreamResponse, error) {
 	after, err := in.after()
 	if err != nil {
-		return nil, f.answer(err)
+		return nil, f.answer(ctx, err)
 	}
 	job, err := f.find(ctx, in.ID)
 	if err != nil {
-		return nil, f.answer(err)
+		return nil, f.answer(ctx, err)
 	}
 	return &huma.StreamResponse{Body: func(c huma.Context) {
 		r, w := humago.Unwrap(c)

@@ -84,12 +84,12 @@ func Register(api huma.API, p Parts, o Options) {
 	}, f.get)
 	huma.Register(api, huma.Operation{
 		OperationID: "list-jobs", Method: http.MethodGet, Path: "/v1/jobs", Tags: tags, Errors: []int{400, 503},
-		Summary: "List jobs", Description: "Newest first, without their results. Pass the last id as `after` for the next page.",
+		Summary: "List jobs", Description: "Newest first, without their results. Pass the last id as after for the next page.",
 	}, f.list)
 	huma.Register(api, huma.Operation{
 		OperationID: "cancel-job", Method: http.MethodPost, Path: "/v1/jobs/{id}/cancel", Tags: tags, Errors: []int{404, 503},
 		Summary: "Cancel a job", Description: "Ends the job in any state, keeping the text and usage so far. A running job is told to stop " +
-			"and shows `cancel_requested` until it has; a job in a final state is returned as it is.",
+			"and shows cancel_requested until it has; a job in a final state is returned as it is.",
 	}, f.cancel)
 	f.registerEvents(api)
 	nullable(api.OpenAPI().Components.Schemas.Map()["Job"], "error")
@@ -138,14 +138,14 @@ func (f *Face) registerSubmit(api huma.API) {
 
 func (f *Face) submit(ctx context.Context, in *submitInput) (*submitOutput, error) {
 	if err := request.JSON(in.Type); err != nil {
-		return nil, f.answer(err)
+		return nil, f.answer(ctx, err)
 	}
 	if err := request.Key(in.Key); err != nil {
-		return nil, f.answer(err)
+		return nil, f.answer(ctx, err)
 	}
 	body, err := request.Parse(in.RawBody)
 	if err != nil {
-		return nil, f.answer(err)
+		return nil, f.answer(ctx, err)
 	}
 	now := time.Now()
 	job, created, err := f.Store.Add(ctx, &completion.Job{
@@ -154,7 +154,7 @@ func (f *Face) submit(ctx context.Context, in *submitInput) (*submitOutput, erro
 		CreatedAt: now, UpdatedAt: now,
 	})
 	if err != nil {
-		return nil, f.answer(err)
+		return nil, f.answer(ctx, err)
 	}
 	out := &submitOutput{Location: "/v1/jobs/" + job.ID, Body: f.view(job)}
 	if !created {
@@ -206,7 +206,7 @@ func (f *Face) find(ctx context.Context, id string) (completion.Job, error) {
 func (f *Face) get(ctx context.Context, in *idInput) (*jobOutput, error) {
 	job, err := f.find(ctx, in.ID)
 	if err != nil {
-		return nil, f.answer(err)
+		return nil, f.answer(ctx, err)
 	}
 	return &jobOutput{Body: f.view(job)}, nil
 }
@@ -215,11 +215,11 @@ func (f *Face) get(ctx context.Context, in *idInput) (*jobOutput, error) {
 func (f *Face) cancel(ctx context.Context, in *idInput) (*jobOutput, error) {
 	ref, err := f.ref(in.ID)
 	if err != nil {
-		return nil, f.answer(err)
+		return nil, f.answer(ctx, err)
 	}
 	job, err := f.Store.Cancel(ctx, ref, time.Now())
 	if err != nil {
-		return nil, f.answer(err)
+		return nil, f.answer(ctx, err)
 	}
 	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), enqueueLimit)
 	defer done()

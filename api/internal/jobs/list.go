@@ -35,14 +35,14 @@ type listOutput struct{ Body JobList }
 
 func (f *Face) list(ctx context.Context, in *listInput) (*listOutput, error) {
 	if in.After != "" && !completion.ValidToken(in.After) {
-		return nil, f.answer(completion.Invalid("after", "The cursor must be the id of a job."))
+		return nil, f.answer(ctx, completion.Invalid("after", "The cursor must be the id of a job."))
 	}
 	jobs, next, err := f.Store.List(ctx, f.opts.Tenant, store.Query{
 		State: in.State, Lane: in.Lane, Model: in.Model, CreatedAfter: in.CreatedAfter, CreatedBefore: in.CreatedBefore,
 		Limit: in.Limit, After: in.After, Oldest: in.Order == "asc",
 	})
 	if err != nil {
-		return nil, f.answer(err)
+		return nil, f.answer(ctx, err)
 	}
 	page := JobList{Object: "list", Data: make([]Job, 0, len(jobs)), HasMore: next != ""}
 	for _, j := range jobs {
@@ -55,10 +55,10 @@ func (f *Face) list(ctx context.Context, in *listInput) (*listOutput, error) {
 }
 
 // answer is how this face returns errors: in the envelope, and logged here, at the edge, if they are ours.
-func (f *Face) answer(err error) huma.StatusError {
+func (f *Face) answer(ctx context.Context, err error) huma.StatusError {
 	p := problem.Of(err)
 	if p.GetStatus() >= 500 {
-		f.Logger.Error("request failed", "error", err)
+		f.Logger.Error("request failed", "request_id", problem.ID(ctx), "error", err)
 	}
 	return p
 }

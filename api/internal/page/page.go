@@ -3,6 +3,7 @@ package page
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"fmt"
@@ -43,7 +44,9 @@ func Reference(doc *huma.OpenAPI) (http.Handler, error) {
 			}
 		}
 	}
-	slices.SortFunc(routes, func(a, b route) int { return strings.Compare(a.Path+a.Method, b.Path+b.Method) })
+	slices.SortFunc(routes, func(a, b route) int {
+		return cmp.Or(strings.Compare(a.Path, b.Path), strings.Compare(b.Method, a.Method))
+	})
 	var html bytes.Buffer
 	err := reference.Execute(&html, map[string]any{"Info": doc.Info, "Routes": routes, "Schemas": doc.Components.Schemas.Map()})
 	if err != nil {

@@ -120,7 +120,7 @@ func New(status int, message string, errs ...error) huma.StatusError {
 // newWithHeaders is New for errors that huma writes by itself, without their headers.
 func newWithHeaders(ctx huma.Context, status int, message string, errs ...error) huma.StatusError {
 	err := New(status, message, errs...)
-	if p, ok := err.(*Problem); ok { //nolint:errorlint // New makes it
+	if p, ok := err.(*Problem); ok {
 		for name, values := range p.GetHeaders() {
 			ctx.SetHeader(name, values[0])
 		}

@@ -1,0 +1,36 @@
+package problem
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// meanings are what a client is told in the API's description of the errors that a route may answer.
+var meanings = map[int]string{
+	http.StatusBadRequest:            "The request is not valid; param names the field.",
+	http.StatusNotFound:              "There is no such job.",
+	http.StatusConflict:              "The idempotency key was used with another body.",
+	http.StatusRequestEntityTooLarge: "The body is larger than 10 MB.",
+	http.StatusUnsupportedMediaType:  "The body is not application/json.",
+	http.StatusInternalServerError:   "A fault of the service; the log has it under the x-request-id.",
+	http.StatusServiceUnavailable:    "A server that is needed is away; try again.",
+}
+
+// Describe corrects what huma assumes about errors: what is wrong with a request is a 400 here, never a 422.
+func Describe(doc *huma.OpenAPI) {
+	for _, item := range doc.Paths {
+		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Patch, item.Delete} {
+			if op == nil {
+				continue
+			}
+			delete(op.Responses, strconv.Itoa(http.StatusUnprocessableEntity))
+			for status, meaning := range meanings {
+				if r := op.Responses[strconv.Itoa(status)]; r != nil {
+					r.Description = meaning
+				}
+			}
+		}
+	}
+}
