@@ -1,0 +1,66 @@
+// Package e2e_test runs the product as its users do: the built programs as processes of their own, against a real
+// PostgreSQL, redis-server and nats-server, with clients outside of them. What is killed here is killed for good.
+//
+// Only the upstream is simulated, and served by the test, which can so count what was asked of it.
+package e2e_test
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(suite{m}) }
+
+// bin is the folder of the built programs, for all tests.
+var bin string
+
+// suite builds the programs before its tests and removes them afterwards.
+type suite struct{ *testing.M }
+
+// sideBySide is how many tests run at once: they wait for processes more than they compute.
+const sideBySide = "8"
+
+func (s suite) Run() int {
+	flag.Parse()
+	if err := flag.Set("test.parallel", sideBySide); err != nil {
+		return fail(err)
+	}
+	dir, err := os.MkdirTemp("", "sluice-e2e-")
+	if err != nil {
+		return fail(err)
+	}
+	defer os.RemoveAll(dir)
+	bin = dir
+	if err := build(); err != nil {
+		return fail(err)
+	}
+	return s.M.Run()
+}
+
+func fail(err error) int {
+	fmt.Fprintln(os.Stderr, "prepare end-to-end tests:", err)
+	return 1
+}
+
+// buildFlags are those of the product's programs: they run under the race detector if their tests do.
+var buildFlags []string
+
+// build puts the programs of the product, and the nats-server that they are tested against, into bin.
+func build() error {
+	own := append(buildFlags[:len(buildFlags):len(buildFlags)],
+		"sluice/deployments/cmd/sluice", "sluice/api/cmd/api", "sluice/worker/cmd/worker", "sluice/migrations/cmd/migrate")
+	return errors.Join(goBuild(own...), goBuild("github.com/nats-io/nats-server/v2"))
+}
+
+func goBuild(args ...string) error {
+	cmd := exec.Command("go", append([]string{"build", "-o", bin + string(filepath.Separator)}, args...)...)
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	return cmd.Run()
+}

@@ -1,0 +1,175 @@
+package e2e_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	"sluice/shared/modelsim"
+)
+
+// web is the HTTP client of all tests. It keeps no connections, because the servers behind them are killed.
+var web = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
+// upstream is a simulated model that the test serves.
+type upstream struct {
+	*modelsim.Sim
+	url string
+}
+
+func startUpstream(t *testing.T) upstream {
+	t.Helper()
+	sim := modelsim.New(modelsim.Config{FirstToken: time.Millisecond, TokensPerSecond: 200})
+	server := httptest.NewServer(sim)
+	t.Cleanup(func() {
+		sim.Close()
+		server.Close()
+	})
+	return upstream{sim, server.URL + "/v1"}
+}
+
+// natsServer is a nats-server process with JetStream and WebSocket that can be restarted with what it had.
+type natsServer struct {
+	*process
+	url, websocket string
+}
+
+func startNATS(t *testing.T) *natsServer {
+	t.Helper()
+	addr, websocket, dir := freeAddr(t), freeAddr(t), t.TempDir()
+	file := filepath.Join(dir, "nats.conf")
+	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil,
+		"listen: %q\njetstream { store_dir: %q }\nwebsocket { listen: %q, no_tls: true, compression: false }\n", addr, dir, websocket), 0o600))
+	n := &natsServer{process: &process{program: program{name: "nats-server", args: []string{"-c", file}}}, url: "nats://" + addr, websocket: "ws://" + websocket}
+	n.begin(t)
+	return n
+}
+
+// begin starts the server, again after its end, and waits until it takes clients.
+func (n *natsServer) begin(t *testing.T) {
+	t.Helper()
+	n.process = n.start(t)
+	n.until(t, "take clients", func() bool {
+		nc, err := nats.Connect(n.url)
+		if err == nil {
+			nc.Close()
+		}
+		return err == nil
+	})
+}
+
+// connect returns a viewer's connection to url, which comes back by itself.
+func connect(t *testing.T, url string) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.PermissionErrOnSubscribe(true),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})) // the tests ask for errors where they expect them
+	require.NoError(t, err, url)
+	t.Cleanup(nc.Close)
+	return nc
+}
+
+// proxy is a TCP connection to a server that can be cut.
+type proxy struct {
+	target   string
+	listener net.Listener
+	running  sync.WaitGroup
+
+	mu    sync.Mutex
+	fault fault
+	open  map[net.Conn]bool
+}
+
+// fault is what a proxy does instead of passing bytes on.
+type fault int
+
+const (
+	none    fault = iota
+	refused       // connections are closed at once
+	silent        // connections are taken and nothing ever comes back
+)
+
+func startProxy(t *testing.T, target string) *proxy {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	p := &proxy{target: target, listener: listener, open: map[net.Conn]bool{}}
+	p.running.Go(p.accept)
+	t.Cleanup(func() {
+		_ = listener.Close() // ends accept
+		p.set(refused)
+		p.running.Wait()
+	})
+	return p
+}
+
+func (p *proxy) addr() string { return p.listener.Addr().String() }
+
+// set begins or ends a fault. Connections made before end.
+func (p *proxy) set(f fault) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fault = f
+	for c := range p.open {
+		_ = c.Close() // ends the copying
+	}
+}
+
+func (p *proxy) accept() {
+	for {
+		c, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		p.running.Go(func() { p.serve(c) })
+	}
+}
+
+func (p *proxy) serve(client net.Conn) {
+	defer p.forget(client)
+	switch p.remember(client) {
+	case refused:
+	case silent:
+		_, _ = io.Copy(io.Discard, client) // ends with the connection
+	default:
+		server, err := net.Dial("tcp", p.target)
+		if err != nil {
+			return
+		}
+		defer p.forget(server)
+		if p.remember(server) != none {
+			return
+		}
+		var back sync.WaitGroup
+		back.Go(func() {
+			_, _ = io.Copy(client, server) // ends with either
+			_ = client.Close()
+		})
+		_, _ = io.Copy(server, client) // ends with either
+		_ = server.Close()
+		back.Wait()
+	}
+}
+
+func (p *proxy) remember(c net.Conn) fault {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open[c] = true
+	return p.fault
+}
+
+func (p *proxy) forget(c net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.open, c)
+	_ = c.Close() // it may be closed already
+}
