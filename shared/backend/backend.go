@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -163,8 +164,15 @@ func insist(ctx context.Context, server string, log *slog.Logger, connect func(c
 // Redis returns a new client for a lane with that many slots. The caller closes it.
 func (b *Backend) Redis(slots int) (redis.UniversalClient, error) { return b.redis(slots) }
 
-// NATSURL is the address of the server in use.
-func (b *Backend) NATSURL() string { return b.nats.ConnectedUrlRedacted() }
+// NATSURL is the address of the server in use, without a user or password.
+func (b *Backend) NATSURL() string {
+	u, err := url.Parse(b.nats.ConnectedUrl())
+	if err != nil {
+		return ""
+	}
+	u.User = nil
+	return u.String()
+}
 
 // Ready checks that jobs can be accepted and followed now; its error names the server that is away.
 func (b *Backend) Ready(ctx context.Context) error {
