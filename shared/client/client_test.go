@@ -85,6 +85,7 @@ func TestFollow_Ends(t *testing.T) {
 func TestFollow_CallerLeaves(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, event(1, "started"))
 		_ = http.NewResponseController(w).Flush()
