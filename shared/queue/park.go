@@ -12,9 +12,12 @@ import (
 // errorPause is how long a failed dequeue waits before the next. Asynq itself does not wait at all.
 const errorPause = 100 * time.Millisecond
 
+// closedPause keeps a processor that has not yet been told to stop from spinning.
+const closedPause = time.Millisecond
+
 // park keeps asynq's processor from polling. Asynq asks for a task, and after a "none" sleeps for its check interval.
-// That interval is set to next to nothing, and the "none" is held back here instead, until somebody says that there
-// may be a task.
+// That interval is set to nothing, and the "none" is held back here instead, until somebody says that there may be a
+// task.
 //
 // Nothing is lost: the wake-up is kept until it is used, and a task is in Redis before its wake-up is sent, so either the
 // dequeue saw the task or the wait that follows ends at once. A wake-up that never arrives costs maxWait. The waiting
@@ -45,6 +48,7 @@ func (p *park) close() { p.once.Do(func() { close(p.closed) }) }
 func (p *park) dequeue(ctx context.Context, next send) *redis.Cmd {
 	select {
 	case <-p.closed:
+		time.Sleep(closedPause)
 		return answer(ctx, nil, redis.Nil)
 	default:
 	}

@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	// checkInterval is asynq's sleep after an empty dequeue. The park does the waiting; this bounds a fault of it.
-	checkInterval = 100 * time.Microsecond
+	// checkInterval is asynq's sleep after an empty dequeue: none. The park does the waiting, and any sleep, however
+	// short, would come after the wake-up and take a millisecond in a process that is otherwise idle.
+	checkInterval = time.Nanosecond
 	// forwardInterval is how often asynq looks for delayed tasks that are due, at 4 Redis commands each.
 	forwardInterval = time.Second
 )
@@ -33,7 +34,7 @@ type Config struct {
 	// OnWake subscribes wake to the lane's wake-up, until stop is called. Nil: only polling, every MaxWait.
 	OnWake func(wake func()) (stop func(), err error)
 
-	MaxWait    time.Duration // look for tasks this often without a wake-up; 0: 1 s
+	MaxWait    time.Duration // look for tasks this often without a wake-up, at 3 Redis commands; 0: 2 s
 	Grace      time.Duration // on stop, handlers keep their context for so long; 0: 20 s
 	DrainLimit time.Duration // on stop, wait for handlers at most so long; 0: 30 s
 
@@ -42,7 +43,7 @@ type Config struct {
 
 func (c *Config) complete() error {
 	if c.MaxWait <= 0 {
-		c.MaxWait = time.Second
+		c.MaxWait = 2 * time.Second
 	}
 	if c.Grace <= 0 {
 		c.Grace = 20 * time.Second

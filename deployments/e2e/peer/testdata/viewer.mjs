@@ -1,43 +1,63 @@
 // Follows one job over NATS WebSocket with @nats-io/nats-core, as deployments/docs/api.md describes it, and prints each
-// event as one line of JSON.
-import { wsconnect, createInbox } from "@nats-io/nats-core";
+// event as one line of JSON. The line "ready" says that the past has been read: from here on it listens.
+//
+// usage: node viewer.mjs ws://HOST:PORT completions.TENANT.JOB
+import { createInbox, wsconnect } from "@nats-io/nats-core";
 import WebSocket from "ws";
 
-globalThis.WebSocket ??= WebSocket;
+globalThis.WebSocket ??= WebSocket; // Node.js 20 has none of its own
 const [url, subject] = process.argv.slice(2);
 const job = subject.slice("completions.".length);
 const inbox = `rp.${job}.${createInbox().split(".").pop().toLowerCase()}`;
+const finals = ["completed", "failed", "cancelled", "expired"];
 
 const nc = await wsconnect({ servers: url, reconnectTimeWait: 50, maxReconnectAttempts: -1 });
-let last = 0;
-let waiting = false; // for the answer to a question
+let last = 0; // seq of the latest event printed
+let asked = 0; // questions; only the answer to the latest counts
+let held = null; // live events that wait for that answer
+let quiet;
 
 function ask() {
-  waiting = true;
-  nc.publish(`replay.${job}`, JSON.stringify({ from: last + 1 }), { reply: `${inbox}.1` });
+  held ??= [];
+  nc.publish(`replay.${job}`, JSON.stringify({ from: last + 1 }), { reply: `${inbox}.${++asked}` });
 }
 
 function deliver(event) {
   if (event.seq <= last) return;
   last = event.seq;
   console.log(JSON.stringify(event));
-  if (["completed", "failed", "cancelled", "expired"].includes(event.type)) nc.close();
+  if (finals.includes(event.type)) nc.close();
 }
 
-nc.subscribe(subject, { callback: (_, msg) => {
-  const event = msg.json();
-  if (event.seq > last + 1) { if (!waiting) ask(); return; }
-  deliver(event);
-} });
-nc.subscribe(`${inbox}.*`, { callback: (_, msg) => {
-  const answer = msg.json();
-  waiting = false;
-  (answer.events ?? []).forEach(deliver);
-  if (!nc.isClosed() && answer.more) ask();
-} });
+function live(event) {
+  if (held) return held.push(event);
+  if (event.seq <= last + 1) return deliver(event);
+  ask(); // a gap
+  held.push(event);
+}
+
+function answer(question, { error, events = [], more }) {
+  if (error && !error.retryable) throw new Error(error.message);
+  if (error || question !== asked) return;
+  events.forEach(deliver);
+  if (more) return ask();
+  if (asked === 1) console.log("ready");
+  const waiting = held;
+  held = null;
+  waiting.forEach(live);
+}
+
+function listen(to, take) {
+  nc.subscribe(to, { callback: (_, msg) => {
+    clearTimeout(quiet);
+    quiet = setTimeout(ask, 10_000).unref();
+    if (msg.data.length > 0) take(msg); // else nobody serves replays at the moment
+  } });
+}
+
+listen(subject, (msg) => live(msg.json()));
+listen(`${inbox}.*`, (msg) => answer(Number(msg.subject.split(".").pop()), msg.json()));
 ask();
 (async () => { for await (const s of nc.status()) if (s.type === "reconnect") ask(); })();
-const quiet = setInterval(() => { if (!nc.isClosed()) ask(); }, 1000);
 const failure = await nc.closed();
-clearInterval(quiet);
 if (failure) throw failure;

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func ms(values ...float64) []time.Duration {
+	var d []time.Duration
+	for _, v := range values {
+		d = append(d, time.Duration(v*float64(time.Millisecond)))
+	}
+	return d
+}
+
+func TestPercentile(t *testing.T) {
+	t.Parallel()
+	hundred := make([]time.Duration, 100)
+	for i := range hundred {
+		hundred[i] = time.Duration(100 - i)
+	}
+	for name, c := range map[string]struct {
+		samples []time.Duration
+		p       float64
+		want    time.Duration
+	}{
+		"none":             {nil, 0.5, 0},
+		"one":              {ms(3), 0.99, 3 * time.Millisecond},
+		"lower of two":     {ms(4, 2), 0.5, 2 * time.Millisecond},
+		"middle of three":  {ms(9, 1, 5), 0.5, 5 * time.Millisecond},
+		"p99 of a hundred": {hundred, 0.99, 99},
+		"p50 of a hundred": {hundred, 0.50, 50},
+		"smallest":         {hundred, 0, 1},
+		"largest":          {hundred, 1, 100},
+	} {
+		require.Equal(t, c.want, percentile(c.samples, c.p), name)
+	}
+	require.Equal(t, time.Duration(100), hundred[0], "the samples are left as they were")
+}
+
+func TestMedian(t *testing.T) {
+	t.Parallel()
+	require.Zero(t, median(nil))
+	require.InDelta(t, 2, median([]float64{9, 1, 2}), 0)
+	require.InDelta(t, 2.5, median([]float64{9, 1, 2, 3}), 0)
+}
+
+func TestCompare_AddedIsTheMedianOfDifferences(t *testing.T) {
+	t.Parallel()
+	side, base := series{ms(10), ms(4), ms(5)}, series{ms(9), ms(1), ms(1)}
+	r := compare("x", side, base, 0.5, 3.5)
+	require.InDelta(t, 5, r.Value, 0)
+	require.InDelta(t, 1, *r.Baseline, 0)
+	require.InDelta(t, 3, *r.Added, 0)
+	require.Equal(t, met, r.Verdict)
+	require.Equal(t, []float64{10, 4, 5}, r.Rounds)
+	require.Equal(t, []float64{9, 1, 1}, r.Base)
+	require.Equal(t, missed, compare("x", side, base, 0.5, 3).Verdict)
+	require.Empty(t, compare("x", side, base, 0.5, 0).Verdict)
+	require.Equal(t, missed, perSecond("x", 20, 20).Verdict)
+	require.Equal(t, met, perSecond("x", 19.9, 20).Verdict)
+}
+
+func example() *Report {
+	return &Report{
+		At:       time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		Machine:  Machine{OS: "linux", Arch: "amd64", CPUs: 2, Go: "go1.26"},
+		Settings: Settings{Rounds: 2, Requests: 3, Rate: 50, Idle: time.Second},
+		Rows: []Row{
+			compare("… over é", series{ms(10), ms(4)}, series{ms(9), ms(1)}, 0.5, 5),
+			compare("no aim", series{ms(1), ms(2)}, series{ms(3), ms(4)}, 0.99, 0),
+			perSecond("idle", 17.986, 15),
+			absent("absent", "needs redis-server in PATH"),
+		},
+		Stages: []Stage{{"insert", 1.5, 12.25}},
+	}
+}
+
+func TestReport_Golden(t *testing.T) {
+	t.Parallel()
+	var text, data bytes.Buffer
+	require.NoError(t, example().writeTable(&text))
+	require.NoError(t, example().writeJSON(&data))
+	for name, got := range map[string][]byte{"report.md": text.Bytes(), "report.json": data.Bytes()} {
+		file := filepath.Join("testdata", name)
+		if *update {
+			require.NoError(t, os.WriteFile(file, got, 0o644))
+		}
+		want, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.Equal(t, string(want), string(got), "%s; go test -update writes it anew", name)
+	}
+}
+
+func TestExecuted_SumsAllButInfo(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, 12, executed("# Commandstats\r\ncmdstat_info:calls=100,usec=1\r\ncmdstat_evalsha:calls=7,usec=9\r\ncmdstat_client|setname:calls=5,usec=2\r\n"))
+	require.Zero(t, executed(""))
+}
+
+func TestSide_RoundsAlternate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var order strings.Builder
+		count := func(name string) side {
+			return side{name, pace{1, 10}, func(context.Context) (time.Duration, error) {
+				order.WriteString(name)
+				return time.Millisecond, nil
+			}}
+		}
+		s := &site{Settings: Settings{Rounds: 3}, progress: &bytes.Buffer{}}
+		all, err := alternate(t.Context(), s, []side{count("a"), count("b"), count("c")})
+		require.NoError(t, err)
+		require.Equal(t, "abc"+"abc"+"bca"+"cab", order.String(), "a warm-up, then each round in another order")
+		require.Equal(t, series{ms(1), ms(1), ms(1)}, all["b"])
+	})
+}
+
+func TestSide_RoundKeepsItsRate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		d := side{"slow", pace{}, func(ctx context.Context) (time.Duration, error) {
+			return time.Minute, rest(ctx, sampleLimit/2)
+		}}
+		samples, err := d.round(t.Context(), pace{1000, 100})
+		require.NoError(t, err)
+		require.Len(t, samples, 1000)
+		took := time.Since(began) - sampleLimit/2
+		require.InDelta(t, 10, took.Seconds(), 3, "samples do not wait for each other")
+	})
+}
+
+func TestSide_RoundEndsWithTheFirstError(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("broken")
+	synctest.Test(t, func(t *testing.T) {
+		fails := side{"x", pace{}, func(context.Context) (time.Duration, error) { return 0, broken }}
+		_, err := fails.round(t.Context(), pace{1000, 100})
+		require.ErrorIs(t, err, broken)
+		require.ErrorContains(t, err, "x: ")
+		hangs := side{"x", pace{}, func(ctx context.Context) (time.Duration, error) {
+			<-ctx.Done()
+			return 0, context.Cause(ctx)
+		}}
+		_, err = hangs.round(t.Context(), pace{1, 100})
+		require.ErrorContains(t, err, "no answer within 30s")
+		stopped, stop := context.WithCancel(t.Context())
+		stop()
+		_, err = hangs.round(stopped, pace{3, 100})
+		require.ErrorIs(t, err, context.Canceled)
+	})
+}
+
+func TestRun_BadSettings(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ args, want string }{
+		{"--rounds=0", "want at least 1"},
+		{"--rate=0 --idle=0s", "rate 0: want more than 0\nidle 0s"},
+		{"--only=nothing", "first-delta"},
+		{"--nothing", "unknown flag"},
+	} {
+		err := run(t.Context(), strings.Fields(c.args), &bytes.Buffer{}, &bytes.Buffer{})
+		require.ErrorContains(t, err, c.want, c.args)
+	}
+}
+
+// TestRun_MeasuresEverything runs the whole program with a few requests; what it measures is not looked at.
+func TestRun_MeasuresEverything(t *testing.T) {
+	t.Parallel()
+	_, err := exec.LookPath("redis-server")
+	require.NoError(t, err, "this test needs the program redis-server in PATH")
+	file := filepath.Join(t.TempDir(), "report.json")
+	var out, progress bytes.Buffer
+	args := []string{"--rounds=2", "--requests=3", "--idle=100ms", "--json=" + file}
+	require.NoError(t, run(t.Context(), args, &out, &progress), progress.String())
+	data, err := os.ReadFile(file)
+	require.NoError(t, err)
+	var r Report
+	require.NoError(t, json.Unmarshal(data, &r))
+	require.Len(t, r.Rows, 9)
+	for _, row := range r.Rows {
+		require.Positive(t, row.Value, row.Name)
+		require.Contains(t, out.String(), row.Name)
+		if row.Baseline != nil {
+			require.Len(t, row.Rounds, 2, row.Name)
+		}
+	}
+	require.Len(t, r.Stages, 6)
+	require.Contains(t, progress.String(), "round 2 of 2: nats")
+}
+
+// TestRun_StopsWhenTold is what Ctrl-C does in the middle.
+func TestRun_StopsWhenTold(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	progress := &trigger{word: "round 1", act: stop}
+	var out bytes.Buffer
+	require.ErrorIs(t, run(ctx, []string{"--requests=2"}, &out, progress), context.Canceled)
+	require.Empty(t, out.String())
+}
+
+// trigger acts when a word is written.
+type trigger struct {
+	word string
+	act  func()
+}
+
+func (w *trigger) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte(w.word)) {
+		w.act()
+	}
+	return len(p), nil
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"sluice/shared/client"
+	"sluice/shared/completion"
+	"sluice/shared/eventlog"
+)
+
+// product is the all-in-one in a process of its own, over the simulated model in another.
+type product struct {
+	api   *client.Client
+	nats  *nats.Conn // a viewer's, without credentials
+	model *model
+	stops []func()
+}
+
+func openProduct(ctx context.Context, s *site) (_ *product, err error) {
+	p := &product{}
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	s.note("start the simulated model and the all-in-one")
+	sim, err := p.start(s, []string{"SLUICE_SIM_ADDR=127.0.0.1:0"}, "sim")
+	if err != nil {
+		return nil, err
+	}
+	at, err := sim.find(ctx, `simulated model at (\S+/v1)`)
+	if err != nil {
+		return nil, err
+	}
+	p.model = &model{url: at[1], http: keepAlive()}
+	up, err := p.start(s, []string{
+		"OPENAI_BASE_URL=" + at[1], "SLUICE_DATA_DIR=" + filepath.Join(s.dir, "data"), "SLUICE_HTTP_ADDR=127.0.0.1:0",
+		"SLUICE_NATS_ADDR=127.0.0.1:0", "SLUICE_WEBSOCKET_ADDR=127.0.0.1:0",
+	}, "up")
+	if err != nil {
+		return nil, err
+	}
+	if at, err = up.find(ctx, `API +(\S+)[^\n]*\n *NATS +(\S+)\n(?s:.*)worker ready`); err != nil {
+		return nil, err
+	}
+	if p.api, err = client.New(at[1], keepAlive()); err != nil {
+		return nil, err
+	}
+	if p.nats, err = nats.Connect(at[2], nats.Name("bench")); err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", at[2], err)
+	}
+	p.stops = append(p.stops, p.nats.Close)
+	return p, nil
+}
+
+func (p *product) start(s *site, env []string, command string) (*process, error) {
+	child, err := start(s.sluice, env, command)
+	if err == nil {
+		p.stops = append(p.stops, child.stop)
+	}
+	return child, err
+}
+
+// close stops everything, in the reverse order of starting.
+func (p *product) close() {
+	for _, stop := range slices.Backward(p.stops) {
+		stop()
+	}
+	p.stops = nil
+}
+
+// submit hands in the job that every sample is about.
+func (p *product) submit(ctx context.Context) (client.Job, error) {
+	return p.api.Submit(ctx, client.Submission{Request: []byte(request)})
+}
+
+// streamed is the time until the first text in the job's server-sent events, which are asked for when the job's id is
+// known. It reads to the end.
+func (p *product) streamed(ctx context.Context) (took time.Duration, err error) {
+	began := time.Now()
+	job, err := p.submit(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for e, err := range p.api.Follow(ctx, job.ID, 0) {
+		if err != nil {
+			return 0, err
+		}
+		if took == 0 && tells(e) {
+			took = time.Since(began)
+		}
+	}
+	return spoken(took)
+}
+
+// viewed is the time until the first text at a native subscriber that subscribes to the job's own subject when it has
+// the answer, and asks for a replay of what it missed.
+func (p *product) viewed(ctx context.Context) (took time.Duration, err error) {
+	began := time.Now()
+	job, err := p.submit(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for r, err := range eventlog.View(ctx, p.nats, refOf(job), 0) {
+		if err != nil {
+			return 0, err
+		}
+		e, err := r.Event()
+		if err != nil {
+			return 0, err
+		}
+		if took == 0 && tells(e) {
+			took = time.Since(began)
+		}
+	}
+	return spoken(took)
+}
+
+// tells reports whether an event brings text.
+func tells(e completion.Event) bool {
+	return slices.ContainsFunc(e.Chunks, speaks)
+}
+
+func spoken(took time.Duration) (time.Duration, error) {
+	if took == 0 {
+		return 0, errSilent
+	}
+	return took, nil
+}

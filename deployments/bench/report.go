@@ -1,0 +1,170 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Report is everything that was measured.
+type Report struct {
+	At       time.Time `json:"at"`
+	Machine  Machine   `json:"machine"`
+	Settings Settings  `json:"settings"`
+	Rows     []Row     `json:"rows"`
+	Stages   []Stage   `json:"stages,omitempty"`
+}
+
+// Machine is what it was measured on.
+type Machine struct {
+	OS   string `json:"os"`
+	Arch string `json:"arch"`
+	CPUs int    `json:"cpus"`
+	Go   string `json:"go"`
+}
+
+// Row is one figure. Values are medians over the rounds, and Added is the median of the rounds' differences, which
+// need not be the difference of the medians.
+type Row struct {
+	Name     string    `json:"name"`
+	Unit     string    `json:"unit"`
+	Value    float64   `json:"value"`
+	Baseline *float64  `json:"baseline,omitempty"` // the same of what it is compared with
+	Added    *float64  `json:"added,omitempty"`
+	Aim      float64   `json:"aim,omitempty"` // upper limit of Added, or of Value without a baseline; 0: none
+	Verdict  Verdict   `json:"verdict,omitempty"`
+	Rounds   []float64 `json:"rounds,omitempty"`          // Value of each round
+	Base     []float64 `json:"baseline_rounds,omitempty"` // Baseline of each round
+	Note     string    `json:"note,omitempty"`            // why there is no value
+}
+
+// Verdict compares a row with its aim.
+type Verdict string
+
+const (
+	met    Verdict = "met"
+	missed Verdict = "missed"
+)
+
+// Stage is one part of an interval.
+type Stage struct {
+	Name string  `json:"name"`
+	P50  float64 `json:"p50_ms"`
+	P99  float64 `json:"p99_ms"`
+}
+
+// perSecond is a row of one rate, without a baseline.
+func perSecond(name string, value, aim float64) Row {
+	return Row{Name: name, Unit: "per s", Value: value, Aim: aim}.judged()
+}
+
+// compare is a row of one percentile of two sides, in milliseconds.
+func compare(name string, side, baseline series, p, aim float64) Row {
+	r := Row{Name: name, Unit: "ms", Aim: aim, Rounds: side.percentiles(p), Base: baseline.percentiles(p)}
+	r.Value = median(r.Rounds)
+	r.Baseline, r.Added = new(median(r.Base)), new(median(minus(r.Rounds, r.Base)))
+	return r.judged()
+}
+
+// absent is a row that could not be measured, with the reason.
+func absent(name, why string) Row { return Row{Name: name, Note: why} }
+
+func (r Row) judged() Row {
+	limited := r.Value
+	if r.Added != nil {
+		limited = *r.Added
+	}
+	switch {
+	case r.Aim == 0:
+	case limited < r.Aim:
+		r.Verdict = met
+	default:
+		r.Verdict = missed
+	}
+	return r
+}
+
+// cells are r as the table shows it.
+func (r Row) cells() []string {
+	if r.Note != "" {
+		return []string{r.Name, "–", "–", "–", "–", r.Note}
+	}
+	show := func(format string, v *float64) string {
+		if v == nil {
+			return "–"
+		}
+		return fmt.Sprintf(format+" %s", *v, r.Unit)
+	}
+	aim := "–"
+	switch {
+	case r.Aim != 0 && r.Added != nil:
+		aim = fmt.Sprintf("added < %g %s", r.Aim, r.Unit)
+	case r.Aim != 0:
+		aim = fmt.Sprintf("< %g %s", r.Aim, r.Unit)
+	}
+	return []string{
+		r.Name, show("%.2f", &r.Value), show("%.2f", r.Baseline), show("%+.2f", r.Added), aim, cmp.Or(string(r.Verdict), "–"),
+	}
+}
+
+// writeTable prints the report for people, in Markdown.
+func (r *Report) writeTable(w io.Writer) error {
+	rows := [][]string{{"measured", "value", "baseline", "added", "aim", "verdict"}}
+	for _, row := range r.Rows {
+		rows = append(rows, row.cells())
+	}
+	text := fmt.Sprintf("%s/%s, %d CPUs, %s; %d rounds of %d requests, %g per second\n\n%s",
+		r.Machine.OS, r.Machine.Arch, r.Machine.CPUs, r.Machine.Go, r.Settings.Rounds, r.Settings.Requests, r.Settings.Rate, table(rows))
+	if len(r.Stages) > 0 {
+		rows = [][]string{{"where the time goes", "p50", "p99"}}
+		for _, s := range r.Stages {
+			rows = append(rows, []string{s.Name, fmt.Sprintf("%.2f ms", s.P50), fmt.Sprintf("%.2f ms", s.P99)})
+		}
+		text += "\n" + table(rows)
+	}
+	if _, err := io.WriteString(w, text); err != nil {
+		return fmt.Errorf("print report: %w", err)
+	}
+	return nil
+}
+
+// table aligns rows, of which the first is the header, as a Markdown table.
+func table(rows [][]string) string {
+	width := make([]int, len(rows[0]))
+	for _, cells := range rows {
+		for i, c := range cells {
+			width[i] = max(width[i], utf8.RuneCountInString(c))
+		}
+	}
+	var b strings.Builder
+	line := func(cells []string) {
+		for i, c := range cells {
+			b.WriteString("| " + c + strings.Repeat(" ", width[i]-utf8.RuneCountInString(c)+1))
+		}
+		b.WriteString("|\n")
+	}
+	line(rows[0])
+	for _, w := range width {
+		b.WriteString("|" + strings.Repeat("-", w+2))
+	}
+	b.WriteString("|\n")
+	for _, cells := range rows[1:] {
+		line(cells)
+	}
+	return b.String()
+}
+
+// writeJSON prints the report for programs.
+func (r *Report) writeJSON(w io.Writer) error {
+	out := json.NewEncoder(w)
+	out.SetEscapeHTML(false)
+	out.SetIndent("", "  ")
+	if err := out.Encode(r); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	return nil
+}
