@@ -5,6 +5,8 @@ package peer_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -27,8 +29,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(suite{m}) }
 // suite installs the packages before its tests.
 type suite struct{ *testing.M }
 
+// sideBySide is how many tests run at once: they wait for processes more than they compute.
+const sideBySide = "8"
+
 func (s suite) Run() int {
+	flag.Parse()
 	dir, err := install()
+	err = errors.Join(err, flag.Set("test.parallel", sideBySide))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
