@@ -36,7 +36,7 @@ func TestWorker_I1_DrainedThenKilled(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 1, 0, "SLUICE_INTERACTIVE_ATTEMPTS=1", "SLUICE_DRAIN_LIMIT=300ms")
 	first := c.startWorker(t)
-	job := c.apis[0].submit(t, mid)
+	job := c.apis[0].submit(t, "tps=200&tokens=180&stall=40&times=2&key=drained") // silent until its worker ends, twice
 	v, later := native(t, job, job.Stream.NATSURL, 0), c.apis[0].sse(t, job, 0)
 	v.spoke(t, 1)
 	second := c.startWorker(t)
