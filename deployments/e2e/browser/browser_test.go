@@ -5,6 +5,8 @@ package browser_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -12,53 +14,59 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/alecthomas/kong"
-	"github.com/chromedp/cdproto/network"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
-	"github.com/tidwall/gjson"
+	"go.uber.org/goleak"
 
 	"sluice/deployments/standalone"
 	"sluice/shared/client"
-	"sluice/shared/completion"
 )
 
 // browser is one Chromium for all tests; each has tabs of its own.
 var browser context.Context
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(suite{m}) }
 
-func run(m *testing.M) int {
-	path := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if found, err := exec.LookPath(name); err == nil {
-			path = found
-			break
-		}
-	}
-	if path == "" {
-		fmt.Fprintln(os.Stderr, "these tests need Chromium in PATH; make test installs it")
+// suite starts the browser before its tests.
+type suite struct{ *testing.M }
+
+// sideBySide is how many tests run at once: they wait for the browser more than they compute.
+const sideBySide = "8"
+
+func (s suite) Run() int {
+	flag.Parse()
+	path, err := find("chromium", "chromium-browser", "google-chrome")
+	if err = errors.Join(err, flag.Set("test.parallel", sideBySide)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
-		chromedp.WSURLReadTimeout(time.Minute))
-	alloc, stop := chromedp.NewExecAllocator(context.Background(), options...)
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.WSURLReadTimeout(time.Minute))
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	defer stop()
-	ctx, cancel := chromedp.NewContext(alloc)
+	ctx, cancel := chromedp.NewContext(allocator)
 	defer cancel()
 	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
 		fmt.Fprintln(os.Stderr, "start Chromium:", err)
 		return 1
 	}
 	browser = ctx
-	return m.Run()
+	defer http.DefaultClient.CloseIdleConnections()
+	return s.M.Run()
+}
+
+// find returns the first of the programs that is installed.
+func find(names ...string) (string, error) {
+	for _, name := range names {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	return "", errors.New("these tests need Chromium in PATH; make test installs it")
 }
 
 // tab opens a tab that is closed with the test.
@@ -70,11 +78,16 @@ func tab(t *testing.T) context.Context {
 	return limited
 }
 
+func visit(t *testing.T, ctx context.Context, address string) {
+	t.Helper()
+	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate(address)))
+}
+
 // see evaluates an expression in the tab.
 func see[T any](t *testing.T, ctx context.Context, expression string) T {
 	t.Helper()
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
-	require.NoError(t, err)
+	require.NoError(t, err, expression)
 	return v
 }
 
@@ -85,41 +98,43 @@ func until(t *testing.T, ctx context.Context, expression string) {
 	require.NoError(t, err, expression)
 }
 
-func visit(t *testing.T, ctx context.Context, address string) {
-	t.Helper()
-	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate(address)))
-}
-
 type bundle struct {
 	server *standalone.Standalone
 	api    *client.Client
-	page   string // address of the reader's page, whose origin may connect
+	pages  string // origin whose pages may connect
 }
 
 func setup(t *testing.T) *bundle {
 	t.Helper()
-	pages := httptest.NewServer(http.FileServer(http.Dir("testdata")))
-	t.Cleanup(pages.Close)
+	b := &bundle{pages: servePages(t)}
 	var c standalone.Config
 	parser, err := kong.New(&c)
 	require.NoError(t, err)
 	_, err = parser.Parse([]string{
 		"--http-addr=127.0.0.1:0", "--nats-addr=127.0.0.1:0", "--websocket-addr=127.0.0.1:0", "--data-dir=" + t.TempDir(),
-		"--drain-limit=100ms", "--websocket-origins=" + pages.URL,
+		"--drain-limit=100ms", "--retry-base=10ms", "--interactive-slots=1", "--websocket-origins=" + b.pages,
 	})
 	require.NoError(t, err)
-	s, err := standalone.New(t.Context(), c, slog.New(slog.DiscardHandler))
+	b.server, err = standalone.New(t.Context(), c, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
+	go func() { done <- b.server.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		require.NoError(t, <-done)
 	})
-	api, err := client.New(s.HTTPURL(), nil)
+	b.api, err = client.New(b.server.HTTPURL(), nil)
 	require.NoError(t, err)
-	return &bundle{server: s, api: api, page: pages.URL + "/reader.html"}
+	return b
+}
+
+// servePages serves the reader's page from an origin of its own.
+func servePages(t *testing.T) string {
+	t.Helper()
+	s := httptest.NewServer(http.FileServer(http.Dir("testdata")))
+	t.Cleanup(s.Close)
+	return s.URL
 }
 
 func (b *bundle) submit(t *testing.T, model string) client.Job {
@@ -129,112 +144,24 @@ func (b *bundle) submit(t *testing.T, model string) client.Job {
 	return job
 }
 
-// reader is the address of the page for a job.
-func (b *bundle) reader(page string, job client.Job) string {
-	return page + "?" + url.Values{"url": {job.Stream.WebSocketURL}, "subject": {job.Subject}}.Encode()
-}
-
-// requireSame checks that the tab has shown what is stored, from gapless events.
-func (b *bundle) requireSame(t *testing.T, ctx context.Context, job client.Job) {
+// hold takes the worker's only slot until it is released, so that jobs wait.
+func (b *bundle) hold(t *testing.T) (release func()) {
 	t.Helper()
-	until(t, ctx, "window.done")
-	text := see[string](t, ctx, `document.getElementById("text").textContent`)
-	events := see[[]struct {
-		Seq  int64
-		Type completion.EventType
-	}](t, ctx, "window.events.map(({seq, type}) => ({Seq: seq, Type: type}))")
-	stored, err := b.api.Get(t.Context(), job.ID)
+	job := b.submit(t, "sim?stall=0")
+	for _, err := range b.api.Follow(t.Context(), job.ID, 0) {
+		require.NoError(t, err)
+		break // it has started
+	}
+	return func() { b.cancel(t, job) }
+}
+
+func (b *bundle) cancel(t *testing.T, job client.Job) {
+	t.Helper()
+	_, err := b.api.Cancel(t.Context(), job.ID)
 	require.NoError(t, err)
-	require.Equal(t, completion.Completed, stored.State)
-	require.Equal(t, gjson.GetBytes(stored.Result, "choices.0.message.content").String(), text, "I4")
-	for i, e := range events {
-		require.EqualValues(t, i+1, e.Seq, "I3: every event once and in order")
-	}
-	require.Equal(t, completion.EventCompleted, events[len(events)-1].Type)
 }
 
-func TestReader_I3_Live(t *testing.T) {
-	t.Parallel()
-	b, ctx := setup(t), tab(t)
-	job := b.submit(t, "sim?tokens=60&tps=60")
-	visit(t, ctx, b.reader(b.page, job))
-	b.requireSame(t, ctx, job)
-}
-
-func TestReader_I3_ReloadAndDroppedConnections(t *testing.T) {
-	t.Parallel()
-	b, ctx := setup(t), tab(t)
-	job := b.submit(t, "sim?tokens=150&tps=50")
-	visit(t, ctx, b.reader(b.page, job))
-	until(t, ctx, "window.events.length > 20")
-	require.NoError(t, chromedp.Do(ctx, chromedp.Reload()))
-	for i := range 3 {
-		until(t, ctx, fmt.Sprintf("window.opened > %d && window.events.length > %d", i, 30+10*i))
-		see[chromedp.Void](t, ctx, "window.drop()")
-	}
-	b.requireSame(t, ctx, job)
-}
-
-func TestReader_I8_MayOnlyRead(t *testing.T) {
-	t.Parallel()
-	b, ctx := setup(t), tab(t)
-	job := b.submit(t, "sim?tokens=20&tps=0&first=0ms")
-	visit(t, ctx, b.reader(b.page, job))
-	until(t, ctx, "window.opened > 0 && window.events.length > 0")
-	targets := []string{"in.0.local." + job.ID, job.Subject, "$JS.API.STREAM.PURGE.C0", "$JS.API.STREAM.NAMES", "wake.interactive", "cancel.local." + job.ID}
-	for _, target := range targets {
-		see[chromedp.Void](t, ctx, fmt.Sprintf("window.publish(%q, '{}')", target))
-	}
-	until(t, ctx, fmt.Sprintf("window.refusals.length >= %d", len(targets)))
-	refusals := see[[]string](t, ctx, "window.refusals")
-	for i, target := range targets {
-		require.Contains(t, strings.ToLower(refusals[i]), "permissions violation")
-		require.Contains(t, refusals[i], target)
-	}
-}
-
-// Any page may open a WebSocket to a server on the visitor's own machine; only the listed origins are let in.
-func TestReader_I8_ForeignOrigin(t *testing.T) {
-	t.Parallel()
-	b, ctx := setup(t), tab(t)
-	job := b.submit(t, "sim?tokens=5&tps=0")
-	foreign := httptest.NewServer(http.FileServer(http.Dir("testdata")))
-	t.Cleanup(foreign.Close)
-	visit(t, ctx, b.reader(foreign.URL+"/reader.html", job))
-	until(t, ctx, "window.failed > 2")
-	require.Zero(t, see[int](t, ctx, "window.opened"))
-}
-
-func TestDocs(t *testing.T) {
-	t.Parallel()
-	b, ctx := setup(t), tab(t)
-	var mu sync.Mutex
-	var complaints, foreign []string
-	requests := 0
-	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate("about:blank")))
-	require.NoError(t, chromedp.Listen(ctx, func(event any) {
-		mu.Lock()
-		defer mu.Unlock()
-		switch e := event.(type) {
-		case *runtime.EventConsoleAPICalled:
-			complaints = append(complaints, string(e.Type))
-		case *runtime.EventExceptionThrown:
-			complaints = append(complaints, e.ExceptionDetails.Text)
-		case *network.EventRequestWillBeSent:
-			requests++
-			if !strings.HasPrefix(e.Request.URL, b.server.HTTPURL()) {
-				foreign = append(foreign, e.Request.URL)
-			}
-		}
-	}))
-	visit(t, ctx, b.server.HTTPURL()+"/docs")
-	require.Contains(t, see[string](t, ctx, "document.title"), "Sluice")
-	require.Contains(t, see[string](t, ctx, "document.body.innerText"), "Submit a job")
-	require.Equal(t, 7, see[int](t, ctx, `document.querySelectorAll("article").length`))
-
-	mu.Lock()
-	defer mu.Unlock()
-	require.Positive(t, requests, "the page itself was seen")
-	require.Empty(t, complaints)
-	require.Empty(t, foreign, "the page needs no other host")
+// reader is the address of the reader's page for a job.
+func reader(origin string, job client.Job) string {
+	return origin + "/reader.html?" + url.Values{"url": {job.Stream.WebSocketURL}, "subject": {job.Subject}}.Encode()
 }
