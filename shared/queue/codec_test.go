@@ -44,7 +44,7 @@ func FuzzCodec_Decode(f *testing.F) {
 func TestWholeSeconds_NeverEarly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(1234567 * time.Microsecond)
+		time.Sleep(1234567 * time.Microsecond) // the fake clock's: off whole seconds
 		now := time.Now()
 		for _, d := range []time.Duration{1, time.Millisecond, time.Second, 765433 * time.Microsecond, time.Hour} {
 			at := now.Add(wholeSeconds(now, d)).Unix() // as asynq does

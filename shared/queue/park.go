@@ -48,7 +48,7 @@ func (p *park) close() { p.once.Do(func() { close(p.closed) }) }
 func (p *park) dequeue(ctx context.Context, next send) *redis.Cmd {
 	select {
 	case <-p.closed:
-		time.Sleep(closedPause)
+		time.Sleep(closedPause) // the processor asks again at once until asynq stops it; see closedPause
 		return answer(ctx, nil, redis.Nil)
 	default:
 	}

@@ -34,7 +34,7 @@ func (d *diary) part(name string) service.Runner {
 	return service.Runner{Name: name, Run: func(ctx context.Context) error {
 		<-ctx.Done()
 		d.note("%s stops", name)
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // the fake clock's
 		d.note("%s stopped: %v", name, context.Cause(ctx))
 		return nil
 	}}

@@ -122,7 +122,7 @@ func run(t *testing.T, test func(t *testing.T, b *bench)) {
 
 // pass lets time pass, and what begins in it come to its end.
 func (b *bench) pass(d time.Duration) {
-	time.Sleep(d + time.Microsecond)
+	time.Sleep(d + time.Microsecond) // the fake clock's
 	synctest.Wait()
 }
 

@@ -139,7 +139,7 @@ func TestUpstream_SlowReaderIsNoStall(t *testing.T) {
 		for _, err := range u.Stream(t.Context(), ask("sim?first=0s&tps=1&tokens=5", "")) {
 			require.NoError(t, err)
 			n++
-			time.Sleep(time.Hour)
+			time.Sleep(time.Hour) // the fake clock's
 		}
 		require.Greater(t, n, 5)
 	})
