@@ -98,7 +98,7 @@ func (a *API) Addr() net.Addr { return a.listener.Addr() }
 func (a *API) Run(ctx context.Context) error {
 	return service.Run(ctx,
 		service.Runner{Name: "replay", Run: a.back.Log.ServeReplay},
-		service.Runner{Name: "sweeper", Run: sweeper.New(a.back.Store, a.back.Queue, sweeper.Config{}, a.log).Run},
+		service.Runner{Name: "sweeper", Run: sweeper.New(a.back.Store, a.back.Queue, a.back.Log, sweeper.Config{WorkerTTL: a.back.WorkerTTL}, a.log).Run},
 		service.Runner{Name: "http", Run: a.serve},
 	)
 }

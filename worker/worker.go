@@ -127,7 +127,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.sayAlive(ctx) // before the first job is claimed
 	runners := []service.Runner{
 		{Name: "heartbeat", Run: w.beat},
-		{Name: "sweeper", Run: sweeper.New(w.back.Store, w.back.Queue, sweeper.Config{}, w.log).Run},
+		{Name: "cancels", Run: w.cancels},
+		{Name: "sweeper", Run: sweeper.New(w.back.Store, w.back.Queue, w.back.Log, sweeper.Config{WorkerTTL: w.back.WorkerTTL}, w.log).Run},
 	}
 	for lane, slots := range map[completion.Lane]int{completion.Interactive: w.config.InteractiveSlots, completion.Batch: w.config.BatchSlots} {
 		if slots == 0 {
@@ -148,27 +149,42 @@ func (w *Worker) Run(ctx context.Context) error {
 	return service.Run(ctx, runners...)
 }
 
-// beatInterval is how often a worker says that it is alive; the store takes one for dead after several missed beats.
-const beatInterval = 4 * time.Second
-
-// beat keeps this worker's jobs its own, and finds the cancels whose ring got lost. On a clean stop the worker leaves,
-// which frees what it could not hand back.
+// beat says four times per WorkerTTL that this worker lives, which keeps its jobs its own. On a clean stop the worker
+// leaves, which frees what it could not hand back.
 func (w *Worker) beat(ctx context.Context) error {
-	tick := time.NewTicker(beatInterval)
+	tick := time.NewTicker(w.back.WorkerTTL / 4)
 	defer tick.Stop()
 	for {
 		w.sayAlive(ctx)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return w.leave(ctx)
+		}
+	}
+}
+
+// cancelInterval is how often a worker that runs jobs looks for cancels whose ring got lost (I9).
+const cancelInterval = time.Second
+
+func (w *Worker) cancels(ctx context.Context) error {
+	tick := time.NewTicker(cancelInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		if w.generator.Running() == 0 {
+			continue
+		}
 		refs, err := w.back.Store.CancelRequests(ctx, w.name)
 		if err != nil && ctx.Err() == nil {
 			w.log.Error("cancels not read", "worker", w.name, "error", err)
 		}
 		for _, ref := range refs {
 			w.generator.Cancel(ref)
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return w.leave(ctx)
 		}
 	}
 }

@@ -143,7 +143,7 @@ func idleBackend(ctx context.Context, dir, url string, log *slog.Logger) (_ *bac
 	}
 	back, err := backend.New(ctx, backend.Servers{
 		Database: db, NATS: nc, Redis: func(slots int) (redis.UniversalClient, error) { return queue.Open(url, slots) },
-	}, backend.Events{}, log)
+	}, backend.Settings{}, log)
 	if err != nil {
 		server.Close()
 		return nil, nil, err

@@ -27,9 +27,9 @@ import (
 // Config of the all-in-one.
 type Config struct {
 	api.Config
-	Worker           worker.Config  `embed:""`
-	Events           backend.Events `embed:""`
-	DataDir          string         `env:"SLUICE_DATA_DIR" default:"./data" help:"Folder for the database and the event log."`
+	Worker           worker.Config    `embed:""`
+	Settings         backend.Settings `embed:""`
+	DataDir          string           `env:"SLUICE_DATA_DIR" default:"./data" help:"Folder for the database and the event log."`
 	NATSAddr         string         `name:"nats-addr" env:"SLUICE_NATS_ADDR" default:"127.0.0.1:4222" help:"Address of the embedded NATS server."`
 	WebSocketAddr    string         `name:"websocket-addr" env:"SLUICE_WEBSOCKET_ADDR" default:"127.0.0.1:8081" help:"Address of its WebSocket listener."`
 	WebSocketOrigins []string       `name:"websocket-origins" env:"SLUICE_WEBSOCKET_ORIGINS" help:"Web origins whose pages may connect to it; by default the API's own."`
@@ -37,7 +37,7 @@ type Config struct {
 
 // Validate reports all faults of c at once.
 func (c Config) Validate() error {
-	return errors.Join(c.Config.Validate(), c.Worker.Validate(), c.Events.Validate())
+	return errors.Join(c.Config.Validate(), c.Worker.Validate(), c.Settings.Validate())
 }
 
 // Standalone is the running whole.
@@ -125,7 +125,7 @@ func (s *Standalone) backend(ctx context.Context, c Config, log *slog.Logger) (*
 	}
 	back, err := backend.New(ctx, backend.Servers{
 		Database: db, NATS: nc, Redis: func(slots int) (redis.UniversalClient, error) { return server.Client(slots), nil },
-	}, c.Events, log)
+	}, c.Settings, log)
 	if err != nil {
 		return nil, err
 	}

@@ -27,18 +27,22 @@ type Config struct {
 	DatabaseURL string `name:"database-url" env:"SLUICE_DATABASE_URL" required:"" placeholder:"URL" help:"PostgreSQL: postgres://user:password@host:5432/name."`
 	RedisURL    string `name:"redis-url" env:"SLUICE_REDIS_URL" default:"redis://127.0.0.1:6379" help:"Redis: redis://[:password@]host:6379[/db], or rediss:// for TLS."`
 	NATSURL     string `name:"nats-url" env:"SLUICE_NATS_URL" default:"nats://127.0.0.1:4222" help:"NATS: nats://[user:password@]host:4222, several separated by commas."`
-	Events
+	Settings
 }
 
-// Events says how long the event log keeps what.
-type Events struct {
+// Settings are what all programs of an installation must agree on.
+type Settings struct {
 	EventAge      time.Duration `env:"SLUICE_EVENT_AGE" default:"24h" help:"How long events can be replayed; afterwards viewers get the stored result at once."`
 	EventBytes    int64         `env:"SLUICE_EVENT_BYTES" default:"1073741824" help:"Most bytes of events kept in each of the 8 streams; the oldest go first."`
 	EventReplicas int           `env:"SLUICE_EVENT_REPLICAS" default:"1" help:"Copies of each event in a NATS cluster: 1, 3 or 5."`
+	WorkerTTL     time.Duration `name:"worker-ttl" env:"SLUICE_WORKER_TTL" default:"8s" help:"A worker that has not been heard of for this long is dead, and its jobs go to others. It says that it lives four times as often."`
 }
 
+// minWorkerTTL leaves a busy machine the time to say that a worker lives.
+const minWorkerTTL = 2 * time.Second
+
 // Validate reports all faults of e at once.
-func (e Events) Validate() error {
+func (e Settings) Validate() error {
 	var err error
 	if e.EventAge < time.Minute {
 		err = errors.Join(err, fmt.Errorf("event age %s: want at least 1m", e.EventAge))
@@ -49,6 +53,9 @@ func (e Events) Validate() error {
 	if e.EventReplicas != 1 && e.EventReplicas != 3 && e.EventReplicas != 5 {
 		err = errors.Join(err, fmt.Errorf("event replicas %d: want 1, 3 or 5", e.EventReplicas))
 	}
+	if e.WorkerTTL < minWorkerTTL {
+		err = errors.Join(err, fmt.Errorf("worker TTL %s: want at least %s", e.WorkerTTL, minWorkerTTL))
+	}
 	return err
 }
 
@@ -58,6 +65,8 @@ type Backend struct {
 	Queue *queue.Client
 	Log   *eventlog.Log
 	Bell  *bell.Bell
+
+	WorkerTTL time.Duration // see Settings
 
 	nats  *nats.Conn
 	redis func(slots int) (redis.UniversalClient, error)
@@ -73,12 +82,18 @@ type Servers struct {
 
 // New returns a Backend over s and prepares the event log. Closing the Backend closes what it opened itself and what is
 // in s.
-func New(ctx context.Context, s Servers, e Events, log *slog.Logger) (*Backend, error) {
+func New(ctx context.Context, s Servers, e Settings, log *slog.Logger) (*Backend, error) {
 	client, err := s.Redis(0)
 	if err != nil {
 		return nil, fmt.Errorf("connect to Redis: %w", err)
 	}
-	b := &Backend{Store: store.New(s.Database, store.Options{}), Bell: bell.New(s.NATS), nats: s.NATS, redis: s.Redis}
+	if e.WorkerTTL == 0 {
+		e.WorkerTTL = store.DefaultWorkerTTL
+	}
+	b := &Backend{
+		Store: store.New(s.Database, store.Options{WorkerTTL: e.WorkerTTL}), Bell: bell.New(s.NATS), WorkerTTL: e.WorkerTTL,
+		nats: s.NATS, redis: s.Redis,
+	}
 	b.close = []func() error{s.Database.Close, client.Close, func() error { s.NATS.Close(); return nil }}
 	b.Queue = queue.NewClient(client, b.Bell.Wake)
 	b.Log, err = eventlog.New(s.NATS, eventlog.Options{
@@ -118,7 +133,7 @@ func Open(ctx context.Context, c Config, name string, log *slog.Logger) (*Backen
 	}
 	return New(ctx, Servers{Database: db, NATS: nc, Redis: func(slots int) (redis.UniversalClient, error) {
 		return queue.Open(c.RedisURL, poolSize(slots))
-	}}, c.Events, log)
+	}}, c.Settings, log)
 }
 
 // poolSize gives every job a connection to be acknowledged on, within reason.

@@ -24,7 +24,7 @@ func TestOpen_RealServers(t *testing.T) {
 	redis := testkit.StartRedis(t)
 	c := backend.Config{
 		DatabaseURL: testkit.PostgresURL(t), RedisURL: redis.URL(), NATSURL: n.InternalURL(),
-		Events: backend.Events{EventAge: time.Hour, EventBytes: 1 << 20, EventReplicas: 1},
+		Settings: backend.Settings{WorkerTTL: time.Minute, EventAge: time.Hour, EventBytes: 1 << 20, EventReplicas: 1},
 	}
 	back, err := backend.Open(t.Context(), c, "test", slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
@@ -65,7 +65,7 @@ func TestOpen_ServerAway(t *testing.T) {
 
 func TestEvents_Validate(t *testing.T) {
 	t.Parallel()
-	err := backend.Events{EventReplicas: 2}.Validate()
+	err := backend.Settings{EventReplicas: 2}.Validate()
 	for _, want := range []string{"event age", "event bytes", "event replicas"} {
 		require.ErrorContains(t, err, want, "all faults at once")
 	}

@@ -19,11 +19,14 @@ const (
 	CodeNotFound         Code = "not_found"
 	CodeMethod           Code = "method_not_allowed"
 	CodeKeyConflict      Code = "idempotency_key_conflict"
+	CodeNotRetryable     Code = "job_not_retryable"
 	CodeUnavailable      Code = "service_unavailable"
 	CodeInternal         Code = "internal_error"
 	CodeCancelled        Code = "cancelled"
 	CodeDraining         Code = "worker_draining"
 	CodeTimeout          Code = "generation_timeout"
+	CodeExpired          Code = "deadline_exceeded"
+	CodeLost             Code = "workers_lost"
 	CodeUnreachable      Code = "upstream_unreachable"
 	CodeCut              Code = "upstream_cut"
 	CodeStalled          Code = "upstream_stalled"
@@ -56,11 +59,14 @@ var kinds = map[Code]Kind{
 	CodeNotFound:         {http.StatusNotFound, typeInvalid, false, "There is nothing here by that name."},
 	CodeMethod:           {http.StatusMethodNotAllowed, typeInvalid, false, "This method is not allowed here."},
 	CodeKeyConflict:      {http.StatusConflict, typeInvalid, false, "This idempotency key was used with another body."},
+	CodeNotRetryable:     {http.StatusConflict, typeInvalid, false, "Only a job that failed, expired or was cancelled can be tried again."},
 	CodeUnavailable:      {http.StatusServiceUnavailable, typeServer, true, "A part of the service is down; try again."},
 	CodeInternal:         {http.StatusInternalServerError, typeServer, true, "Something went wrong on our side."},
 	CodeCancelled:        {http.StatusConflict, "cancelled", false, "The job was cancelled."},
 	CodeDraining:         {http.StatusServiceUnavailable, typeServer, true, "The worker is shutting down; another continues."},
 	CodeTimeout:          {http.StatusGatewayTimeout, typeServer, false, "The generation took longer than it may."},
+	CodeExpired:          {http.StatusGatewayTimeout, typeServer, false, "The job's deadline passed before it was done."},
+	CodeLost:             {http.StatusInternalServerError, typeServer, false, "The job was lost with its worker too often."},
 	CodeUnreachable:      {http.StatusBadGateway, typeServer, true, "The upstream could not be reached."},
 	CodeCut:              {http.StatusBadGateway, typeServer, true, "The upstream's stream ended before the answer did."},
 	CodeStalled:          {http.StatusGatewayTimeout, typeServer, true, "The upstream stopped sending."},

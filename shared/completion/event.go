@@ -15,6 +15,7 @@ const (
 	EventStarted   EventType = "started"  // a new attempt: drop what earlier attempts said
 	EventDelta     EventType = "delta"    // what upstream chunks added
 	EventRetrying  EventType = "retrying" // this attempt failed, another will come
+	EventStoring   EventType = "storing"  // the attempt is over, its outcome is kept here until the store is back (I2)
 	EventCompleted EventType = "completed"
 	EventFailed    EventType = "failed"
 	EventCancelled EventType = "cancelled"
@@ -43,7 +44,8 @@ type Event struct {
 	Chunks []json.RawMessage `json:"chunks,omitempty"`
 
 	RetryAt *time.Time `json:"retry_at,omitempty"` // retrying
-	Error   *Error     `json:"error,omitempty"`    // retrying, failed, cancelled, expired
+	State   State      `json:"state,omitempty"`    // storing: the final state that the job will have
+	Error   *Error     `json:"error,omitempty"`    // retrying, storing, failed, cancelled, expired
 
 	Result       json.RawMessage `json:"result,omitempty"`  // completed: the chat.completion
 	Partial      json.RawMessage `json:"partial,omitempty"` // failed, cancelled, expired: the chat.completion so far
@@ -111,6 +113,7 @@ func (e *Event) appendRest(b []byte) ([]byte, error) {
 		{key: "model", value: omitEmpty(e.Model)},
 		{key: "upstream", value: omitEmpty(e.Upstream)},
 		{key: "retry_at", value: retryAt},
+		{key: "state", value: omitEmpty(string(e.State))},
 		{key: "error", value: failure},
 		{key: "result", raw: e.Result},
 		{key: "partial", raw: e.Partial},

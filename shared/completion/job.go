@@ -23,12 +23,15 @@ type Job struct {
 	Worker          string    // who claimed the latest attempt
 	CancelRequested bool      // a cancel reached the job while it was running
 	RetryAt         time.Time // not before this, after a failed attempt
+	Deadline        time.Time // the job must have ended by then, or expires; zero: none
+	RetryOf         string    // the job that this one was made from to try it again; empty: none
 
 	Upstream     string          // name of the upstream that served the latest attempt, never its address
 	Result       json.RawMessage // completed: the whole chat.completion; otherwise what the latest attempt had so far
 	Usage        json.RawMessage // the upstream's usage object
 	FinishReason string          // of the first choice
 	Error        *Error          // why the latest attempt failed
+	Unsaid       bool            // the log may lack the end of what Result says; see Outcome
 
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
@@ -36,6 +39,9 @@ type Job struct {
 	FirstTokenAt time.Time // first chunk of the latest attempt
 	FinishedAt   time.Time
 }
+
+// Overdue reports whether the job's deadline has passed.
+func (j *Job) Overdue(now time.Time) bool { return !j.Deadline.IsZero() && !now.Before(j.Deadline) }
 
 // Ref names the job.
 func (j *Job) Ref() Ref { return Ref{Tenant: j.Tenant, Job: j.ID} }
@@ -53,6 +59,7 @@ type Outcome struct {
 	Error        *Error
 	FirstTokenAt time.Time
 	At           time.Time
+	Unsaid       bool // the log was away: whoever closes it must restate the result first (I4)
 }
 
 // Retry is how an attempt ended that another will follow.

@@ -21,6 +21,8 @@ var (
 
 // Log is the event log: what has happened to a job, in order, for as long as the log keeps it.
 type Log interface {
+	// Read yields the records that the log has now, from the oldest one it has kept, and ends.
+	Read(ctx context.Context, ref Ref) iter.Seq2[Record, error]
 	// Open returns a Tail that appends to the job's log, after whatever is there. Any number may be open; only the one
 	// that appended last can append again, the others get ErrStale (I5).
 	Open(ctx context.Context, ref Ref) (Tail, error)

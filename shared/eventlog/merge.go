@@ -36,8 +36,8 @@ func (m *merge) add(r completion.Record) bool {
 	case r.Seq <= m.last:
 		return true
 	}
+	m.judge(r, r.Seq > m.last+1)
 	m.last = r.Seq
-	m.judge(r)
 	if m.muted {
 		return true
 	}
@@ -48,14 +48,15 @@ func (m *merge) add(r completion.Record) bool {
 }
 
 // judge decides whether r fits the text so far. A started or final event always does, unless it is a zombie's; what
-// belongs to an attempt whose start the viewer has not seen (the log was lost together with it) does not.
-func (m *merge) judge(r completion.Record) {
+// follows a hole (the log has discarded what was there) does not, nor what belongs to an attempt whose start the viewer
+// has not seen.
+func (m *merge) judge(r completion.Record, hole bool) {
 	switch {
 	case r.Type.Final():
 		m.muted = false
 	case r.Type == completion.EventStarted:
 		m.muted = r.Attempt < m.attempt
-	case m.attempt != 0 && r.Attempt != m.attempt:
+	case hole, m.attempt != 0 && r.Attempt != m.attempt && r.Type != completion.EventStoring:
 		m.muted = true
 	}
 }

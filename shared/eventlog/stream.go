@@ -3,10 +3,32 @@ package eventlog
 import (
 	"context"
 	"errors"
+	"fmt"
+	"iter"
 	"time"
 
 	"sluice/shared/completion"
 )
+
+// Read yields what JetStream has of the job; see completion.Log. It tries until ctx ends while JetStream is away.
+func (l *Log) Read(ctx context.Context, ref completion.Ref) iter.Seq2[completion.Record, error] {
+	return func(yield func(completion.Record, error) bool) {
+		p, err := locate(ref)
+		if err == nil {
+			more := true
+			err = l.read(ctx, p, 0, func(e entry) bool {
+				more = yield(e.Record, nil)
+				return more
+			})
+			if !more {
+				return
+			}
+		}
+		if err != nil {
+			yield(completion.Record{}, fmt.Errorf("read log of %s: %w", ref.Job, err))
+		}
+	}
+}
 
 // stream is the past as JetStream has it, completed by the store.
 type stream struct {

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -72,6 +73,58 @@ func (c *Client) Revive(ctx context.Context, lane completion.Lane, deadAfter tim
 			return total, unavailable("revive tasks of lane "+string(lane), err)
 		}
 		total, looked = total+int(res[0]), res[1]
+	}
+	if total > 0 {
+		c.ring(lane)
+	}
+	return total, nil
+}
+
+// reclaimCmd gives back tasks whose workers are known to be dead.
+//
+// KEYS[1] active, KEYS[2] lease, KEYS[3] pending
+// ARGV[1] leases that end until this Unix time may be taken away
+// ARGV[2] now in Unix nanoseconds
+// ARGV[3] prefix of the task hashes
+// ARGV[4…] task ids
+//
+// Returns how many tasks are pending again. A younger lease belongs to a server that has just taken the task.
+var reclaimCmd = redis.NewScript(`
+local revived = 0
+for i = 4, #ARGV do
+	local id = ARGV[i]
+	local lease = redis.call("ZSCORE", KEYS[2], id)
+	if lease and tonumber(lease) <= tonumber(ARGV[1]) and redis.call("HGET", ARGV[3] .. id, "state") == "active" then
+		redis.call("LREM", KEYS[1], 0, id)
+		redis.call("ZREM", KEYS[2], id)
+		redis.call("RPUSH", KEYS[3], id)
+		redis.call("HSET", ARGV[3] .. id, "state", "pending", "pending_since", ARGV[2])
+		revived = revived + 1
+	end
+end
+return revived`)
+
+// reclaimAfter is how old a lease must be to be taken from a server whose worker is known to be dead: a live server
+// extends it every 5 s.
+const reclaimAfter = 6 * time.Second
+
+// Reclaim makes the tasks of one lane pending again that a server holds whose worker is known to be dead, and returns how
+// many. It is Revive for a caller who knows better than the leases do, and sooner. Tasks in another state, or of a lease
+// younger than 6 s, are left alone.
+func (c *Client) Reclaim(ctx context.Context, lane completion.Lane, jobs []string) (int, error) {
+	k := keysOf(lane)
+	total := 0
+	for part := range slices.Chunk(jobs, reviveStep) {
+		now := time.Now()
+		args := []any{now.Add(leaseTime - reclaimAfter).Unix(), now.UnixNano(), k.task}
+		for _, id := range part {
+			args = append(args, id)
+		}
+		n, err := reclaimCmd.Run(ctx, c.rc, []string{k.active, k.lease, k.pending}, args...).Int()
+		if err != nil {
+			return total, unavailable("reclaim tasks of lane "+string(lane), err)
+		}
+		total += n
 	}
 	if total > 0 {
 		c.ring(lane)

@@ -13,7 +13,8 @@ import (
 )
 
 // Claim starts the job's next attempt for worker: the job must be queued, or running for a worker that is dead or is
-// this one (which knows that it does not run it any more). Exactly one of any number of claims gets each attempt.
+// this one (which knows that it does not run it any more). Exactly one of any number of claims gets each attempt. A queued
+// job whose deadline has passed expires instead.
 //
 // completion.ErrFinal: nothing is left to do; the job is returned with it. completion.ErrHeld: a live worker runs it.
 func (s *Store) Claim(ctx context.Context, ref completion.Ref, worker string, at time.Time) (completion.Job, error) {
@@ -26,6 +27,7 @@ func (s *Store) Claim(ctx context.Context, ref completion.Ref, worker string, at
 		Set("started_at = COALESCE(started_at, ?)", stamp(at)).Set("updated_at = ?", stamp(at)).
 		Set("retry_at = NULL").Set("first_token_at = NULL").
 		Where("(state = ? OR worker = ? OR NOT EXISTS (?))", completion.Queued, worker, s.alive(at)).
+		Where("(state <> ? OR deadline IS NULL OR deadline > ?)", completion.Queued, stamp(at)).
 		Returning("*").Scan(ctx, &row)
 	if err == nil {
 		return row.job()
@@ -34,6 +36,9 @@ func (s *Store) Claim(ctx context.Context, ref completion.Ref, worker string, at
 		return completion.Job{}, fmt.Errorf("claim job %s: %w", ref.Job, away(err))
 	}
 	job, err := s.Get(ctx, ref)
+	if err == nil && job.State == completion.Queued && job.Overdue(at) {
+		job, err = s.expireOne(ctx, ref, at)
+	}
 	switch {
 	case err != nil:
 		return completion.Job{}, fmt.Errorf("claim job %s: %w", ref.Job, err)
@@ -50,12 +55,6 @@ func (s *Store) update(ref completion.Ref, to completion.State) *bun.UpdateQuery
 		Where("state IN (?)", bun.List(completion.Sources(to)))
 }
 
-// alive selects the worker of a job row if it has been seen lately.
-func (s *Store) alive(at time.Time) *bun.SelectQuery {
-	return s.db.NewSelect().TableExpr("worker AS w").ColumnExpr("1").
-		Where("w.id = job.worker").Where("w.seen_at > ?", stamp(at.Add(-s.opts.WorkerTTL)))
-}
-
 // attempt begins the statement with which a running attempt ends. What it has so far is kept in any case.
 func (s *Store) attempt(ref completion.Ref, attempt int, to completion.State, o completion.Outcome) (*bun.UpdateQuery, error) {
 	failure, err := encode(o.Error, o.Error == nil)
@@ -65,7 +64,7 @@ func (s *Store) attempt(ref completion.Ref, attempt int, to completion.State, o 
 	return s.update(ref, to).Where("state = ?", completion.Running).Where("attempt = ?", attempt).
 		Set("state = ?", to).Set("upstream = ?", nullText(o.Upstream)).Set("result = ?", nullBytes(o.Result)).
 		Set("usage = ?", nullBytes(o.Usage)).Set("finish_reason = ?", nullText(o.FinishReason)).Set("error = ?", nullBytes(failure)).
-		Set("first_token_at = ?", nullTime(o.FirstTokenAt)).Set("updated_at = ?", stamp(o.At)), nil
+		Set("first_token_at = ?", nullTime(o.FirstTokenAt)).Set("unsaid = ?", o.Unsaid).Set("updated_at = ?", stamp(o.At)), nil
 }
 
 // Retry ends an attempt that another will follow: the job is queued again.
@@ -132,32 +131,6 @@ func (s *Store) Finish(ctx context.Context, ref completion.Ref, attempt int, o c
 		err = completion.ErrFinal
 	}
 	return job, wrap(err, "finish job %s", ref.Job)
-}
-
-// Cancel ends a job that is queued, or whose worker is dead, as cancelled, and asks for the end of one that runs:
-// the returned job tells which. A job in a final state is returned as it is. What the job has so far is kept (I9).
-func (s *Store) Cancel(ctx context.Context, ref completion.Ref, at time.Time) (completion.Job, error) {
-	ctx, cancel := s.limit(ctx)
-	defer cancel()
-	failure, err := encode(completion.NewError(completion.CodeCancelled, ""), false)
-	if err != nil {
-		return completion.Job{}, wrap(err, "cancel job %s", ref.Job)
-	}
-	ends := s.db.NewSelect().ColumnExpr("job.state = ? OR NOT EXISTS (?)", completion.Queued, s.alive(at))
-	row := jobRow{}
-	err = s.update(ref, completion.Cancelled).
-		Set("cancel_requested = ?", true).Set("updated_at = ?", stamp(at)).
-		Set("state = CASE WHEN (?) THEN ? ELSE state END", ends, completion.Cancelled).
-		Set("error = CASE WHEN (?) THEN ? ELSE error END", ends, failure).
-		Set("finished_at = CASE WHEN (?) THEN ? ELSE finished_at END", ends, stamp(at)).
-		Returning("*").Scan(ctx, &row)
-	if err == nil {
-		return row.job()
-	}
-	if !errors.Is(err, sql.ErrNoRows) {
-		return completion.Job{}, wrap(err, "cancel job %s", ref.Job)
-	}
-	return s.Get(ctx, ref)
 }
 
 // affected turns an update that found no row into sql.ErrNoRows.

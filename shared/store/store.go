@@ -25,9 +25,12 @@ import (
 
 // Options of a Store. Zero values mean the defaults.
 type Options struct {
-	WorkerTTL time.Duration // a worker not seen for this long is dead; default 15 s
+	WorkerTTL time.Duration // a worker not seen for this long is dead; default 8 s
 	Limit     time.Duration // longest that one call may take; default 10 s
 }
+
+// DefaultWorkerTTL is Options.WorkerTTL's.
+const DefaultWorkerTTL = 8 * time.Second
 
 // Store is safe for concurrent use, by any number of processes.
 type Store struct {
@@ -38,7 +41,7 @@ type Store struct {
 // New returns a Store over db, whose schema package migrations makes.
 func New(db *bun.DB, o Options) *Store {
 	if o.WorkerTTL <= 0 {
-		o.WorkerTTL = 15 * time.Second
+		o.WorkerTTL = DefaultWorkerTTL
 	}
 	if o.Limit <= 0 {
 		o.Limit = 10 * time.Second
@@ -102,43 +105,4 @@ func missing(err error) error {
 		return completion.ErrNotFound
 	}
 	return away(err)
-}
-
-// Add stores a new job. With an idempotency key that the tenant has used before, it returns that job and false, or
-// completion.ErrConflict if its body was another one (I7). However many add at once with one key, one job is made.
-// Times come back in whole microseconds, which is what the databases keep.
-func (s *Store) Add(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error) {
-	ctx, cancel := s.limit(ctx)
-	defer cancel()
-	row, err := newRow(job)
-	if err != nil {
-		return completion.Job{}, false, fmt.Errorf("add job %s: %w", job.ID, err)
-	}
-	insert := s.db.NewInsert().Model(row)
-	if job.IdempotencyKey != "" {
-		insert = insert.On("CONFLICT (tenant, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING")
-	}
-	result, err := insert.Exec(ctx)
-	if err != nil {
-		return completion.Job{}, false, fmt.Errorf("add job %s: %w", job.ID, away(err))
-	}
-	if n, err := result.RowsAffected(); err != nil || n == 1 {
-		stored, rowErr := row.job()
-		return stored, true, errors.Join(err, rowErr)
-	}
-	return s.join(ctx, job)
-}
-
-// join finds the job that has job's key.
-func (s *Store) join(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error) {
-	row := jobRow{}
-	err = s.db.NewSelect().Model(&row).Where("tenant = ?", text(job.Tenant)).Where("idempotency_key = ?", text(job.IdempotencyKey)).Scan(ctx)
-	if err != nil {
-		return completion.Job{}, false, fmt.Errorf("read job of key %q: %w", job.IdempotencyKey, missing(err))
-	}
-	if row.BodyHash != job.BodyHash {
-		return completion.Job{}, false, fmt.Errorf("key %q of job %s: %w", job.IdempotencyKey, row.ID, completion.ErrConflict)
-	}
-	stored, err = row.job()
-	return stored, false, err
 }

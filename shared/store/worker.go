@@ -52,22 +52,40 @@ func (s *Store) CancelRequests(ctx context.Context, worker string) ([]completion
 	return refs, nil
 }
 
-// Orphans returns unfinished jobs that the queue may not know: queued since before and due by now, or running for a
-// worker that is dead. They come without requests and results, ordered by id, from the one after the given id on.
+// seen selects workers that are alive.
+func (s *Store) seen(at time.Time) *bun.SelectQuery {
+	return s.db.NewSelect().TableExpr("worker AS w").ColumnExpr("1").Where("w.seen_at > ?", stamp(at.Add(-s.opts.WorkerTTL)))
+}
+
+// alive selects the worker of a job row if it is alive.
+func (s *Store) alive(at time.Time) *bun.SelectQuery {
+	return s.seen(at).Where("w.id = job.worker")
+}
+
+// Orphans returns jobs that the queue may not know: queued since before and due by now. They come without requests and
+// results, ordered by id, from the one after the given id on.
 func (s *Store) Orphans(ctx context.Context, before, now time.Time, after string, limit int) ([]completion.Job, error) {
+	return s.unfinished(ctx, completion.Queued, after, limit, func(q *bun.SelectQuery) *bun.SelectQuery {
+		return q.Where("updated_at < ?", stamp(before)).Where("(retry_at IS NULL OR retry_at < ?)", stamp(now))
+	})
+}
+
+// Abandoned returns jobs that run for a worker which is dead. They come like those of Orphans.
+func (s *Store) Abandoned(ctx context.Context, now time.Time, after string, limit int) ([]completion.Job, error) {
+	return s.unfinished(ctx, completion.Running, after, limit, func(q *bun.SelectQuery) *bun.SelectQuery {
+		return q.Where("NOT EXISTS (?)", s.alive(now))
+	})
+}
+
+func (s *Store) unfinished(ctx context.Context, state completion.State, after string, limit int, narrow func(*bun.SelectQuery) *bun.SelectQuery) ([]completion.Job, error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
 	var rows []jobRow
-	err := s.db.NewSelect().Model(&rows).ExcludeColumn(heavy...).
-		Where("state IN (?)", bun.List([]completion.State{completion.Queued, completion.Running})).Where("id > ?", text(after)).
-		WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
-			return q.Where("state = ? AND updated_at < ? AND (retry_at IS NULL OR retry_at < ?)", completion.Queued, stamp(before), stamp(now)).
-				WhereOr("state = ? AND NOT EXISTS (?)", completion.Running, s.alive(now))
-		}).
-		OrderExpr("id ASC").Limit(int64(limit)).Scan(ctx)
+	query := s.db.NewSelect().Model(&rows).ExcludeColumn(heavy...).Where("state = ?", state).Where("id > ?", text(after))
+	err := narrow(query).OrderExpr("id ASC").Limit(int64(limit)).Scan(ctx)
 	if err != nil {
-		return nil, wrap(err, "find orphans")
+		return nil, wrap(err, "find %s jobs to look after", state)
 	}
 	list, err := jobs(rows)
-	return list, wrap(err, "find orphans")
+	return list, wrap(err, "find %s jobs to look after", state)
 }

@@ -1,6 +1,6 @@
 // Package sweeper keeps the queue complete (I1): the store is the truth, and what the store has and the queue does not
-// know is enqueued again; and tasks of dead servers are given back. It may run in any number of processes: each does the
-// same work, and the queue refuses what it has already.
+// know is enqueued again; tasks of dead workers are given back; and queued jobs whose deadline has passed end as expired.
+// It may run in any number of processes: each does the same work, and the queue and the store refuse what is done already.
 package sweeper
 
 import (
@@ -13,18 +13,28 @@ import (
 	"sluice/shared/completion"
 )
 
-// Store finds unfinished jobs that somebody should be working on.
+// Store finds unfinished jobs that somebody should be working on, up to limit in the order of their ids, all above after.
 type Store interface {
-	// Orphans returns up to limit jobs in the order of their ids, all above after: queued ones that have not changed since
-	// before, and running ones whose worker was last seen alive too long before now.
+	// Orphans returns queued jobs that have not changed since before.
 	Orphans(ctx context.Context, before, now time.Time, after string, limit int) ([]completion.Job, error)
+	// Abandoned returns running jobs whose worker was last seen alive too long before now.
+	Abandoned(ctx context.Context, now time.Time, after string, limit int) ([]completion.Job, error)
+	// Expire ends queued jobs whose deadline has passed, and returns them.
+	Expire(ctx context.Context, now time.Time, limit int) ([]completion.Job, error)
 }
 
 // Queue is what the sweeper needs of queue.Client.
 type Queue interface {
 	EnqueueAll(ctx context.Context, tasks []completion.Task) []error
 	Revive(ctx context.Context, lane completion.Lane, deadAfter time.Duration) (int, error)
+	Reclaim(ctx context.Context, lane completion.Lane, jobs []string) (int, error)
+	Forget(ctx context.Context, t completion.Task) error
 	Fresh(ctx context.Context) (bool, error)
+}
+
+// Log is what the sweeper needs of the event log.
+type Log interface {
+	Seal(ctx context.Context, job completion.Job) error
 }
 
 // Config has the sweeper's times; the zero value means the defaults.
@@ -33,7 +43,7 @@ type Config struct {
 	Interval  time.Duration // look into the store this often; 0: 5 s
 	Grace     time.Duration // leave a queued job to whoever changed it last for so long; 0: 10 s
 	DeadAfter time.Duration // a server without a heartbeat for so long is dead; 0: 12 s
-	WorkerTTL time.Duration // after an outage of the store, believe no worker dead for so long; 0: 15 s
+	WorkerTTL time.Duration // after an outage of the store, believe no worker dead for so long; 0: 8 s
 	Budget    int           // jobs that the queue knows, to look at in one go; 0: 2,000
 }
 
@@ -43,7 +53,7 @@ func (c *Config) complete() {
 	for _, d := range []struct {
 		field *time.Duration
 		value time.Duration
-	}{{&c.Tick, 2 * time.Second}, {&c.Interval, 5 * time.Second}, {&c.Grace, 10 * time.Second}, {&c.DeadAfter, 12 * time.Second}, {&c.WorkerTTL, 15 * time.Second}} {
+	}{{&c.Tick, 2 * time.Second}, {&c.Interval, 5 * time.Second}, {&c.Grace, 10 * time.Second}, {&c.DeadAfter, 12 * time.Second}, {&c.WorkerTTL, 8 * time.Second}} {
 		if *d.field <= 0 {
 			*d.field = d.value
 		}
@@ -57,6 +67,7 @@ func (c *Config) complete() {
 type Sweeper struct {
 	store Store
 	queue Queue
+	seals Log
 	cfg   Config
 	log   *slog.Logger
 
@@ -69,13 +80,13 @@ type Sweeper struct {
 }
 
 // New returns a sweeper. A nil log means slog.Default().
-func New(store Store, queue Queue, cfg Config, log *slog.Logger) *Sweeper {
+func New(store Store, queue Queue, seals Log, cfg Config, log *slog.Logger) *Sweeper {
 	cfg.complete()
 	if log == nil {
 		log = slog.Default()
 	}
 	return &Sweeper{
-		store: store, queue: queue, cfg: cfg, log: log, whole: true,
+		store: store, queue: queue, seals: seals, cfg: cfg, log: log, whole: true,
 		queueSide: health{log: log.With("side", "queue"), window: cfg.DeadAfter},
 		storeSide: health{log: log.With("side", "store"), window: cfg.WorkerTTL},
 	}
@@ -96,11 +107,13 @@ func (s *Sweeper) Run(ctx context.Context) error {
 }
 
 func (s *Sweeper) tick(ctx context.Context) {
+	s.expire(ctx)
 	if err := s.mend(ctx); err != nil {
 		s.queueSide.note(ctx, err)
 		return
 	}
 	s.queueSide.note(ctx, nil)
+	s.takeBack(ctx)
 	if !s.whole && time.Now().Before(s.due) {
 		return
 	}
@@ -168,20 +181,58 @@ func (s *Sweeper) sweep(ctx context.Context) {
 	}
 }
 
-// orphans reads the next page. Workers show that they live in the store, so while the store is out they cannot; until
-// they had time to do it again, they are judged as of the last moment at which the store was well.
 func (s *Sweeper) orphans(ctx context.Context, whole bool) ([]completion.Job, error) {
 	now := time.Now()
-	before, judged := now.Add(-s.cfg.Grace), now
+	before := now.Add(-s.cfg.Grace)
 	if whole {
 		before = now
 	}
+	jobs, err := s.store.Orphans(ctx, before, now, s.cursor, pageSize)
+	s.storeSide.note(ctx, err)
+	return jobs, err
+}
+
+// takeBack gives the jobs of dead workers to others. Workers show that they live in the store, so while the store is
+// out they cannot; until they had time to do it again, they are judged as of the last moment at which the store was well.
+func (s *Sweeper) takeBack(ctx context.Context) {
+	judged, after, found := time.Now(), "", 0
 	if !s.storeSide.steady() {
 		judged = s.storeSide.wellUntil
 	}
-	jobs, err := s.store.Orphans(ctx, before, judged, s.cursor, pageSize)
-	s.storeSide.note(ctx, err)
-	return jobs, err
+	for {
+		jobs, err := s.store.Abandoned(ctx, judged, after, pageSize)
+		s.storeSide.note(ctx, err)
+		if err != nil || len(jobs) == 0 {
+			break
+		}
+		n, err := s.reclaim(ctx, jobs)
+		found += n
+		if err != nil {
+			s.queueSide.note(ctx, err)
+			break
+		}
+		after = jobs[len(jobs)-1].ID
+	}
+	if found > 0 {
+		s.log.Info("jobs of dead workers were given to others", "jobs", found)
+	}
+}
+
+func (s *Sweeper) reclaim(ctx context.Context, jobs []completion.Job) (found int, err error) {
+	for _, lane := range completion.Lanes {
+		var ids []string
+		for i := range jobs {
+			if jobs[i].Lane == lane {
+				ids = append(ids, jobs[i].ID)
+			}
+		}
+		n, err := s.queue.Reclaim(ctx, lane, ids)
+		if found += n; err != nil {
+			return found, err
+		}
+	}
+	n, err := s.enqueue(ctx, jobs) // those of which the queue knows nothing
+	return found + n, err
 }
 
 // enqueue returns how many of the jobs the queue did not know.

@@ -31,26 +31,61 @@ type memory struct {
 	seen  map[string]time.Time // when a job's worker was last seen
 	down  bool
 	calls int
+
+	sealed []string
 }
 
-const workerTTL = 15 * time.Second
+const workerTTL = 8 * time.Second
 
-func (m *memory) Orphans(_ context.Context, before, now time.Time, after string, limit int) ([]completion.Job, error) {
+func (m *memory) Orphans(_ context.Context, before, _ time.Time, after string, limit int) ([]completion.Job, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.calls++
+	return m.find(after, limit, func(j completion.Job) bool {
+		return j.State == completion.Queued && j.UpdatedAt.Before(before)
+	})
+}
+
+func (m *memory) Abandoned(_ context.Context, now time.Time, after string, limit int) ([]completion.Job, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.find(after, limit, func(j completion.Job) bool {
+		return j.State == completion.Running && m.seen[j.ID].Add(workerTTL).Before(now)
+	})
+}
+
+func (m *memory) find(after string, limit int, like func(completion.Job) bool) ([]completion.Job, error) {
 	if m.down {
 		return nil, errors.New("the store is down")
 	}
 	var out []completion.Job
 	for _, j := range m.jobs {
-		lost := j.State == completion.Queued && j.UpdatedAt.Before(before) ||
-			j.State == completion.Running && m.seen[j.ID].Add(workerTTL).Before(now)
-		if lost && j.ID > after && len(out) < limit {
+		if like(j) && j.ID > after && len(out) < limit {
 			out = append(out, j)
 		}
 	}
 	return out, nil
+}
+
+func (m *memory) Expire(_ context.Context, now time.Time, limit int) ([]completion.Job, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	late, err := m.find("", limit, func(j completion.Job) bool { return j.State == completion.Queued && j.Overdue(now) })
+	for _, l := range late {
+		for i := range m.jobs {
+			if m.jobs[i].ID == l.ID {
+				m.jobs[i].State = completion.Expired
+			}
+		}
+	}
+	return late, err
+}
+
+func (m *memory) Seal(_ context.Context, job completion.Job) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sealed = append(m.sealed, job.ID)
+	return nil
 }
 
 func (m *memory) add(n int, lane completion.Lane, state completion.State) []completion.Job {
@@ -112,7 +147,7 @@ func run(t *testing.T, test func(t *testing.T, b *bench)) {
 		b := &bench{store: &memory{seen: map[string]time.Time{}}, rc: rc, client: queue.NewClient(rc, nil)}
 		log := slog.New(slog.NewTextHandler(t.Output(), nil))
 		b.start = func() {
-			s := sweeper.New(b.store, queue.NewClient(rc, nil), sweeper.Config{}, log)
+			s := sweeper.New(b.store, queue.NewClient(rc, nil), b.store, sweeper.Config{}, log)
 			wg.Go(func() { require.NoError(t, s.Run(ctx)) })
 			b.pass(0)
 		}
@@ -201,18 +236,51 @@ func TestSweeper_StoreOutageKillsNobody(t *testing.T) {
 		b.start()
 		alive := b.store.add(1, completion.Interactive, completion.Running)[0]
 		b.store.add(1, completion.Batch, completion.Running) // dead
-		b.pass(10 * time.Second)
+		b.pass(5 * time.Second)
 		b.store.beat(alive)
 		b.store.setDown(true)
 		b.pass(5 * time.Minute)
 		b.store.setDown(false)
 		b.store.add(1, completion.Interactive, completion.Queued)
 		for range 20 { // the worker is slow to come back
-			b.pass(9 * time.Second)
+			b.pass(5 * time.Second)
 			b.store.beat(alive)
 		}
 		require.Equal(t, 1, b.pending(t, completion.Interactive), "only the queued one")
 		require.Equal(t, 1, b.pending(t, completion.Batch), "the dead one's in the end")
+	})
+}
+
+// TestSweeper_I1_DeadWorkersTaskIsTakenBack: the store knows sooner than the queue's leases that a worker is dead.
+func TestSweeper_I1_DeadWorkersTaskIsTakenBack(t *testing.T) {
+	run(t, func(t *testing.T, b *bench) {
+		b.start()
+		jobs := b.store.add(2, completion.Interactive, completion.Running)
+		for _, j := range jobs {
+			require.NoError(t, b.client.Enqueue(t.Context(), j.Task()))
+			b.take(t, j)
+		}
+		b.pass(7 * time.Second)
+		b.store.beat(jobs[0])
+		require.NoError(t, b.rc.ZAdd(t.Context(), "asynq:{interactive}:lease", redis.Z{Member: jobs[0].ID, Score: float64(time.Now().Add(30 * time.Second).Unix())}).Err())
+		b.pass(4 * time.Second)
+		require.Equal(t, 1, b.pending(t, completion.Interactive), "before the lease is old enough for Revive")
+	})
+}
+
+// TestSweeper_Expire ends jobs that waited too long, closes their logs, and takes their tasks away.
+func TestSweeper_Expire(t *testing.T) {
+	run(t, func(t *testing.T, b *bench) {
+		late := b.store.add(1, completion.Batch, completion.Queued)[0]
+		b.store.jobs[0].Deadline = time.Now().Add(6 * time.Second)
+		b.pass(time.Second)
+		b.start()
+		require.Equal(t, 1, b.pending(t, completion.Batch))
+		b.pass(4 * time.Second)
+		require.Empty(t, b.store.sealed)
+		b.pass(4 * time.Second)
+		require.Equal(t, []string{late.ID}, b.store.sealed)
+		require.Zero(t, b.pending(t, completion.Batch))
 	})
 }
 
@@ -259,7 +327,7 @@ func (q *broken) Fresh(ctx context.Context) (bool, error) {
 func TestSweeper_QueueOutageKillsNobody(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		q := &broken{Client: b.client}
-		s := sweeper.New(b.store, q, sweeper.Config{}, slog.New(slog.NewTextHandler(t.Output(), nil)))
+		s := sweeper.New(b.store, q, b.store, sweeper.Config{}, slog.New(slog.NewTextHandler(t.Output(), nil)))
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go func() { _ = s.Run(ctx) }()

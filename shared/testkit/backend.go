@@ -24,7 +24,7 @@ func Backend(t testing.TB) (*backend.Backend, *embedded.NATS) {
 	require.NoError(t, err)
 	back, err := backend.New(context.Background(), backend.Servers{
 		Database: db, NATS: nc, Redis: func(slots int) (redis.UniversalClient, error) { return server.Client(slots), nil },
-	}, backend.Events{}, slog.New(slog.DiscardHandler))
+	}, backend.Settings{}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, back.Close()) })
 	return back, n

@@ -26,7 +26,8 @@ type Store interface {
 	Add(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error)
 	Get(ctx context.Context, ref completion.Ref) (completion.Job, error)
 	List(ctx context.Context, tenant string, q store.Query) (jobs []completion.Job, next string, err error)
-	Cancel(ctx context.Context, ref completion.Ref, at time.Time) (completion.Job, error)
+	Cancel(ctx context.Context, ref completion.Ref, at time.Time) (job completion.Job, held bool, err error)
+	Finish(ctx context.Context, ref completion.Ref, attempt int, o completion.Outcome) (completion.Job, error)
 }
 
 // Queue is what this face needs of the queue.
@@ -207,32 +208,6 @@ func (f *Face) get(ctx context.Context, in *idInput) (*jobOutput, error) {
 	job, err := f.find(ctx, in.ID)
 	if err != nil {
 		return nil, f.answer(ctx, err)
-	}
-	return &jobOutput{Body: f.view(job)}, nil
-}
-
-// cancel is I9: the store decides what a cancel means in the job's state; what is left is to tell the others.
-func (f *Face) cancel(ctx context.Context, in *idInput) (*jobOutput, error) {
-	ref, err := f.ref(in.ID)
-	if err != nil {
-		return nil, f.answer(ctx, err)
-	}
-	job, err := f.Store.Cancel(ctx, ref, time.Now())
-	if err != nil {
-		return nil, f.answer(ctx, err)
-	}
-	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), enqueueLimit)
-	defer done()
-	switch job.State {
-	case completion.Running:
-		f.Bell.Cancel(ref)
-	case completion.Cancelled:
-		if err = f.Log.Seal(ctx, job); err == nil {
-			err = f.Queue.Forget(ctx, job.Task())
-		}
-	}
-	if err != nil {
-		f.Logger.Warn("cancel stored but not passed on yet", "job_id", job.ID, "error", err)
 	}
 	return &jobOutput{Body: f.view(job)}, nil
 }

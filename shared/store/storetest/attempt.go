@@ -48,7 +48,7 @@ func retryStale(t *testing.T, s *store.Store) {
 
 func retryCancelled(t *testing.T, s *store.Store) {
 	job := claim(t, s, add(t, s), "w1")
-	_, err := s.Cancel(t.Context(), job.Ref(), now())
+	_, _, err := s.Cancel(t.Context(), job.Ref(), now())
 	require.NoError(t, err)
 	require.ErrorIs(t, s.Retry(t.Context(), job.Ref(), 1, completion.Retry{Outcome: outcome(completion.Queued)}), completion.ErrCancelled)
 	require.Equal(t, completion.Running, get(t, s, job).State)

@@ -97,18 +97,34 @@ func orphansOnlyLost(t *testing.T, s *store.Store) {
 	due := add(t, s, old, func(j *completion.Job) { j.RetryAt = at.Add(-time.Second) })
 	add(t, s, old, func(j *completion.Job) { j.RetryAt = at.Add(time.Minute) })
 	claim(t, s, add(t, s, old), "alive")
-	dead := add(t, s, old)
-	_, err := s.Claim(t.Context(), dead.Ref(), "dead", at)
-	require.NoError(t, err)
 	final := claim(t, s, add(t, s, old), "alive")
-	_, err = s.Finish(t.Context(), final.Ref(), 1, outcome(completion.Completed))
+	_, err := s.Finish(t.Context(), final.Ref(), 1, outcome(completion.Completed))
 	require.NoError(t, err)
 
 	found, err := s.Orphans(t.Context(), at.Add(-10*time.Second), at, "", 100)
 	require.NoError(t, err)
-	require.ElementsMatch(t, []string{lost.ID, due.ID, dead.ID}, ids(found))
+	require.ElementsMatch(t, []string{lost.ID, due.ID}, ids(found))
 	require.Equal(t, completion.Interactive, found[0].Lane)
 	require.Nil(t, found[0].Request)
+}
+
+func abandonedDead(t *testing.T, s *store.Store) {
+	claim(t, s, add(t, s), "alive")
+	add(t, s)
+	dead := []completion.Job{add(t, s), add(t, s)}
+	for _, job := range dead {
+		_, err := s.Claim(t.Context(), job.Ref(), "never seen", now())
+		require.NoError(t, err)
+	}
+	found, err := s.Abandoned(t.Context(), now(), "", 1)
+	require.NoError(t, err)
+	rest, err := s.Abandoned(t.Context(), now(), found[0].ID, 10)
+	require.NoError(t, err)
+	require.ElementsMatch(t, ids(dead), ids(append(found, rest...)))
+	require.Equal(t, 1, found[0].Attempt)
+	all, err := s.Abandoned(t.Context(), now().Add(store.DefaultWorkerTTL+time.Second), "", 10)
+	require.NoError(t, err)
+	require.Len(t, all, 3, "the other has not been seen for long either")
 }
 
 func orphansPages(t *testing.T, s *store.Store) {

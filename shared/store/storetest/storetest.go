@@ -50,6 +50,11 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"Cancel/I9_AgainstClaim":     cancelAgainstClaim,
 		"Orphans/I1_OnlyTheLost":     orphansOnlyLost,
 		"Orphans/I1_PageByPage":      orphansPages,
+		"Abandoned/I1_DeadWorkers":   abandonedDead,
+		"Expire/OnlyQueuedAndLate":   expireLate,
+		"Expire/Claim":               expireClaim,
+		"Expire/AgainstClaim":        expireAgainstClaim,
+		"Add/RetryOf":                addRetryOf,
 		"Worker/LeaveForgetsOldOnes": workerLeave,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -26,7 +26,7 @@ func tenantWalls(t *testing.T, s *store.Store) {
 		require.ErrorIs(t, err, completion.ErrNotFound, name)
 		_, err = s.Finish(t.Context(), ref, 1, outcome(completion.Completed))
 		require.ErrorIs(t, err, completion.ErrNotFound, name)
-		_, err = s.Cancel(t.Context(), ref, now())
+		_, _, err = s.Cancel(t.Context(), ref, now())
 		require.ErrorIs(t, err, completion.ErrNotFound, name)
 	}
 	page, _, err := s.List(t.Context(), "other", store.Query{})

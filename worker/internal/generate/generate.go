@@ -1,10 +1,11 @@
 // Package generate runs one attempt of a job: it claims the job, has the upstream generate, publishes what it says
 // while it arrives, stores the result, and says what becomes of the task.
 //
-// It promises I2 (a finished generation is stored, however long that takes, before anything else), I5 (an attempt that
-// lost the job neither publishes nor stores: the log and the store refuse it) and I6 (the final event follows the
-// stored result). It leaves to others when a task is delivered (queue), what an upstream's answer means (upstream), and
-// the repair of logs whose worker died before the final event (eventlog).
+// It promises I2 (a finished generation is stored, however long that takes: while the store is away the log holds its
+// outcome, and whoever claims the job next stores it instead of generating again), I5 (an attempt that lost the job
+// neither publishes nor stores: the log and the store refuse it) and I6 (the final event follows the stored result). It
+// leaves to others when a task is delivered (queue), what an upstream's answer means (upstream), and the repair of logs
+// whose worker died before the final event (eventlog).
 package generate
 
 import (
@@ -15,12 +16,14 @@ import (
 	"log/slog"
 	"time"
 
+	"sluice/shared/answer"
 	"sluice/shared/completion"
 	"sluice/shared/queue"
 )
 
 // Store is what an attempt needs of the store.
 type Store interface {
+	Get(ctx context.Context, ref completion.Ref) (completion.Job, error)
 	Claim(ctx context.Context, ref completion.Ref, worker string, at time.Time) (completion.Job, error)
 	Retry(ctx context.Context, ref completion.Ref, attempt int, r completion.Retry) error
 	Finish(ctx context.Context, ref completion.Ref, attempt int, o completion.Outcome) (completion.Job, error)
@@ -66,6 +69,7 @@ func New(s Store, l Log, u Upstream, o Options, logger *slog.Logger) *Generator 
 // Causes that end an attempt early; they travel in its context.
 var (
 	errCancelled = errors.New("cancelled by request")
+	errExpired   = errors.New("deadline reached")
 	errTooLong   = errors.New("generation limit reached")
 )
 
@@ -118,11 +122,14 @@ func (g *Generator) attempt(ctx context.Context, job completion.Job) error {
 	if job.CancelRequested {
 		g.Cancel(job.Ref())
 	}
+	if done, err := g.resume(ctx, job); done {
+		return err
+	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	s := newSpeech(g.log, job.Ref(), completion.Event{
 		Type: completion.EventStarted, Attempt: job.Attempt, At: time.Now(), Model: job.Model, Upstream: g.upstream.Name(),
-	})
+	}, func(ctx context.Context) error { return g.confirm(ctx, job) })
 	speaking, hush := context.WithCancelCause(context.WithoutCancel(ctx)) // what was generated is published even after a cancel
 	defer hush(nil)
 	go s.run(speaking, stop)
@@ -143,13 +150,17 @@ func (g *Generator) attempt(ctx context.Context, job completion.Job) error {
 func (g *Generator) generate(ctx context.Context, job completion.Job, s *speech) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, g.opts.GenerationLimit, errTooLong)
 	defer cancel()
+	if !job.Deadline.IsZero() {
+		ctx, cancel = context.WithDeadlineCause(ctx, job.Deadline, errExpired)
+		defer cancel()
+	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	for chunk, err := range g.upstream.Stream(ctx, job.Request) {
 		if err == nil {
 			err = s.add(chunk)
-			if errors.Is(err, errChunkShape) {
+			if errors.Is(err, answer.ErrShape) {
 				err = completion.NewError(completion.CodeUpstreamGarbage, "").Because(err)
 			}
 		}
@@ -173,138 +184,19 @@ func (g *Generator) conclude(ctx context.Context, job completion.Job, s *speech,
 		return queue.ErrNotMine
 	case errors.Is(err, errCancelled):
 		return g.finish(ctx, job, s, completion.Cancelled, completion.NewError(completion.CodeCancelled, ""))
+	case errors.Is(err, errExpired):
+		return g.finish(ctx, job, s, completion.Expired, completion.NewError(completion.CodeExpired, ""))
 	case errors.Is(err, errTooLong):
 		return g.finish(ctx, job, s, completion.Failed, completion.NewError(completion.CodeTimeout, "").Because(err))
 	case errors.Is(err, queue.ErrStopping):
-		return g.retry(ctx, job, s, completion.NewError(completion.CodeDraining, ""), false)
+		return g.retry(ctx, job, s, completion.NewError(completion.CodeDraining, ""), nil)
 	}
 	failure := completion.AsError(err)
 	if failure.Retryable && job.Tries+1 < g.opts.Attempts[job.Lane] {
-		return g.retry(ctx, job, s, failure, true)
+		delay := g.opts.Backoff.After(job.Tries+1, failure)
+		if !job.Overdue(time.Now().Add(delay)) {
+			return g.retry(ctx, job, s, failure, &delay)
+		}
 	}
 	return g.finish(ctx, job, s, completion.Failed, failure)
-}
-
-// finish stores the final state and then publishes the final event (I6).
-func (g *Generator) finish(ctx context.Context, job completion.Job, s *speech, state completion.State, failure *completion.Error) error {
-	if err := s.flush(ctx); err != nil {
-		return g.refused(job, err)
-	}
-	outcome := s.outcome(state, failure)
-	if len(outcome.Usage) == 0 && state != completion.Completed {
-		outcome.Usage = s.estimate(job.Request)
-	}
-	var stored completion.Job
-	err := g.persist(ctx, job, func(ctx context.Context) (err error) {
-		stored, err = g.store.Finish(ctx, job.Ref(), job.Attempt, outcome)
-		return err
-	})
-	if errors.Is(err, completion.ErrFinal) {
-		return g.seal(ctx, stored) // somebody else ended it, and may not have got to close the log
-	}
-	if err != nil {
-		return g.refused(job, err)
-	}
-	g.note(stored, failure)
-	return g.announce(ctx, s, stored.FinalEvent())
-}
-
-// retry stores that another attempt follows, tells the viewers, and asks the queue for it.
-func (g *Generator) retry(ctx context.Context, job completion.Job, s *speech, failure *completion.Error, counted bool) error {
-	var delay time.Duration
-	if counted {
-		delay = g.opts.Backoff.After(job.Tries+1, failure)
-	}
-	r := completion.Retry{Outcome: s.outcome(completion.Queued, failure), Counted: counted}
-	r.RetryAt = r.At.Add(delay)
-	err := g.persist(ctx, job, func(ctx context.Context) error {
-		return g.store.Retry(ctx, job.Ref(), job.Attempt, r)
-	})
-	switch {
-	case errors.Is(err, completion.ErrCancelled):
-		return g.finish(ctx, job, s, completion.Cancelled, completion.NewError(completion.CodeCancelled, ""))
-	case err != nil:
-		return g.refused(job, err)
-	}
-	g.logger.Warn("attempt failed, another follows", "job_id", job.ID, "attempt", job.Attempt, "after", delay, "error", failure)
-	e := completion.Event{Type: completion.EventRetrying, Attempt: job.Attempt, At: r.At, Error: failure, RetryAt: &r.RetryAt}
-	if err := g.announce(ctx, s, e); err != nil {
-		return err
-	}
-	return &queue.Again{After: delay}
-}
-
-// persistGrace is how long a stopping worker still tries to store what it has.
-const persistGrace = 10 * time.Second
-
-// persist runs write until the store takes it or refuses it for good: a database that is down is waited for (I2), but
-// not longer than persistGrace once the worker is told to stop.
-func (g *Generator) persist(ctx context.Context, job completion.Job, write func(context.Context) error) error {
-	bounded, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	defer context.AfterFunc(ctx, func() {
-		if errors.Is(context.Cause(ctx), queue.ErrStopping) {
-			time.AfterFunc(persistGrace, cancel)
-		}
-	})()
-	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		err := write(bounded)
-		if err == nil || !transient(err) {
-			return err
-		}
-		g.logger.Error("store is away, the result is kept and tried again", "job_id", job.ID, "attempt", job.Attempt, "error", err)
-		if pause(bounded, wait) != nil {
-			return err
-		}
-	}
-}
-
-// transient reports whether a write may succeed later: all but the domain's own refusals.
-func transient(err error) bool {
-	for _, no := range []error{completion.ErrStale, completion.ErrFinal, completion.ErrNotFound, completion.ErrCancelled} {
-		if errors.Is(err, no) {
-			return false
-		}
-	}
-	return true
-}
-
-// refused answers the queue when the store did not take an attempt's end.
-func (g *Generator) refused(job completion.Job, err error) error {
-	if transient(err) {
-		g.logger.Error("result not stored before the worker stopped", "job_id", job.ID, "attempt", job.Attempt, "error", err)
-		return &queue.Again{}
-	}
-	g.logger.Info("attempt was not the job's latest any more", "job_id", job.ID, "attempt", job.Attempt, "error", err)
-	if errors.Is(err, completion.ErrStale) {
-		return queue.ErrNotMine
-	}
-	return nil
-}
-
-// announce publishes e once all chunks before it are out. A log that stays away for PublishLimit is given up on: the
-// store has what happened, and the log is repaired from it when a viewer asks.
-func (g *Generator) announce(ctx context.Context, s *speech, e completion.Event) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.opts.PublishLimit)
-	defer cancel()
-	err := s.wait(ctx)
-	if err == nil {
-		err = s.say(ctx, e)
-	}
-	switch {
-	case errors.Is(err, completion.ErrStale):
-		return queue.ErrNotMine
-	case err != nil && !errors.Is(err, completion.ErrFinal):
-		g.logger.Warn("event not published, the first viewer to ask repairs it", "job_id", s.ref.Job, "type", e.Type, "error", err)
-	}
-	return nil
-}
-
-func (g *Generator) note(job completion.Job, failure *completion.Error) {
-	attrs := []any{"job_id", job.ID, "tenant", job.Tenant, "state", job.State, "attempt", job.Attempt, "took", job.FinishedAt.Sub(job.CreatedAt)}
-	if failure != nil && job.State == completion.Failed {
-		g.logger.Warn("job failed", append(attrs, "error", failure)...)
-		return
-	}
-	g.logger.Debug("job finished", attrs...)
 }

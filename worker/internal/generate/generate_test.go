@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -87,13 +88,34 @@ func (m *memory) Open(context.Context, completion.Ref) (completion.Tail, error) 
 	}
 	t := &tail{m: m, next: len(m.events) + 1}
 	if n := len(m.events); n > 0 {
-		t.last = m.events[n-1].Attempt
+		t.last, t.typ = m.events[n-1].Attempt, m.events[n-1].Type
 	}
 	if m.between != nil {
 		m.between(m)
 		m.between = nil
 	}
 	return t, nil
+}
+
+func (m *memory) Get(context.Context, completion.Ref) (completion.Job, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.job, m.storing
+}
+
+func (m *memory) Read(context.Context, completion.Ref) iter.Seq2[completion.Record, error] {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	events := slices.Clone(m.events)
+	return func(yield func(completion.Record, error) bool) {
+		for i, e := range events {
+			e.Seq = int64(i) + 1
+			data, err := e.Encode()
+			if !yield(completion.Record{Seq: e.Seq, Attempt: e.Attempt, Type: e.Type, Data: data}, err) {
+				return
+			}
+		}
+	}
 }
 
 func (m *memory) Follow(context.Context, completion.Ref, int64) iter.Seq2[completion.Record, error] {
@@ -111,10 +133,11 @@ type tail struct {
 	m    *memory
 	next int
 	last int // attempt of the last event
+	typ  completion.EventType
 }
 
 func (t *tail) Last() completion.Record {
-	return completion.Record{Seq: int64(t.next - 1), Attempt: t.last}
+	return completion.Record{Seq: int64(t.next - 1), Attempt: t.last, Type: t.typ}
 }
 
 func (t *tail) Append(ctx context.Context, e completion.Event) error {

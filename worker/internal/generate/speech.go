@@ -4,40 +4,40 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
-	"github.com/tidwall/gjson"
-
+	"sluice/shared/answer"
 	"sluice/shared/completion"
 )
 
 // maxDelta is how many bytes of chunks one delta event carries at most, unless a single chunk is larger.
-const maxDelta = maxChunk
+const maxDelta = answer.MaxChunk
 
 // speech is what one attempt says: the stream adds chunks on one side, run publishes them on the other, one event in
 // flight at a time. What arrives while an event is unacknowledged travels together in the next one, so a slow log makes
 // events larger, not the stream slower. Its memory is bounded by the upstream's limit on an answer.
 type speech struct {
-	log   completion.Log
-	ref   completion.Ref
-	start completion.Event // the attempt's started event
-	tail  completion.Tail  // owned by run until done is closed
+	log     completion.Log
+	ref     completion.Ref
+	start   completion.Event            // the attempt's started event
+	confirm func(context.Context) error // asks the store whether the attempt is still the job's latest
+	tail    completion.Tail             // owned by run until done is closed
 
 	mu      sync.Mutex
-	answer  Answer
+	answer  answer.Answer
 	pending []json.RawMessage
 	first   time.Time // when the first chunk came
 	ended   bool
+	kept    bool // the outcome is in the log; owned by whoever concludes the attempt
 
 	more chan struct{} // one slot: something was added or ended
 	done chan struct{} // closed when run has returned
 	err  error         // why run gave up, valid after done
 }
 
-func newSpeech(log completion.Log, ref completion.Ref, start completion.Event) *speech {
-	return &speech{log: log, ref: ref, start: start, more: make(chan struct{}, 1), done: make(chan struct{})}
+func newSpeech(log completion.Log, ref completion.Ref, start completion.Event, confirm func(context.Context) error) *speech {
+	return &speech{log: log, ref: ref, start: start, confirm: confirm, more: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
 // add takes one upstream chunk; its bytes are kept.
@@ -45,7 +45,7 @@ func (s *speech) add(chunk json.RawMessage) error {
 	s.mu.Lock()
 	slim, err := s.answer.Add(chunk)
 	if err == nil && slim != nil {
-		s.pending = append(s.pending, split(slim)...)
+		s.pending = append(s.pending, answer.Split(slim)...)
 	}
 	if s.first.IsZero() {
 		s.first = time.Now()
@@ -137,14 +137,16 @@ func (s *speech) open(ctx context.Context) error {
 // deltas are in it. A log that is away longer does not hold up the result.
 const flushLimit = 2 * time.Second
 
-// flush waits until all chunks are published, but not longer than flushLimit. Its error is that the job has been taken.
-func (s *speech) flush(ctx context.Context) error {
+// flush waits until all chunks are published, but not longer than flushLimit; said tells whether they are. Its error is
+// that the job has been taken.
+func (s *speech) flush(ctx context.Context) (said bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushLimit)
 	defer cancel()
-	if err := s.wait(ctx); errors.Is(err, completion.ErrStale) || errors.Is(err, completion.ErrFinal) {
-		return err
+	err = s.wait(ctx)
+	if errors.Is(err, completion.ErrStale) || errors.Is(err, completion.ErrFinal) {
+		return false, err
 	}
-	return nil
+	return err == nil, nil
 }
 
 // wait returns once run has said everything, with why it could not.
@@ -157,10 +159,14 @@ func (s *speech) wait(ctx context.Context) error {
 	}
 }
 
-// say appends e. If the log has lost what was said before, it says everything again from a started event on.
+// say appends e. If the log has lost what was said before, it says everything again from a started event on; a log that
+// has lost everything cannot tell a later attempt, so the store is asked first (I5).
 func (s *speech) say(ctx context.Context, e completion.Event) error {
 	err := s.tail.Append(ctx, e)
 	if !errors.Is(err, completion.ErrLogLost) {
+		return err
+	}
+	if err := s.confirm(ctx); err != nil {
 		return err
 	}
 	if err := s.say(ctx, s.start); err != nil || e.Type == completion.EventStarted {
@@ -199,34 +205,23 @@ func (s *speech) restate() []json.RawMessage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pending = nil
-	if s.answer.Empty() {
-		return nil
-	}
-	return split(s.answer.Chunk())
+	return answer.Restate(s.answer.Completion())
 }
 
-// outcome describes the answer as it stands.
-func (s *speech) outcome(state completion.State, failure *completion.Error) completion.Outcome {
+// outcome describes the answer as it stands. An answer that was interrupted before the upstream said what it cost gets an
+// estimate.
+func (s *speech) outcome(state completion.State, failure *completion.Error, request json.RawMessage) completion.Outcome {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return completion.Outcome{
+	o := completion.Outcome{
 		State: state, Upstream: s.start.Upstream, Error: failure,
 		Result: s.answer.Completion(), Usage: s.answer.Usage(), FinishReason: s.answer.FinishReason(),
 		FirstTokenAt: s.first, At: time.Now(),
 	}
-}
-
-// estimate is a usage object for an answer whose upstream did not get to send one: what was generated was paid for.
-// It is marked as estimated: a token for each chunk, and one for each four bytes of the prompt.
-func (s *speech) estimate(request json.RawMessage) json.RawMessage {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.answer.Empty() {
-		return nil
+	if len(o.Usage) == 0 && state != completion.Completed {
+		o.Usage = s.answer.Estimate(request)
 	}
-	prompt := len(gjson.GetBytes(request, "messages").Raw) / 4
-	return fmt.Appendf(nil, `{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d,"estimated":true}`,
-		prompt, s.answer.chunks, prompt+s.answer.chunks)
+	return o
 }
 
 // pause waits for d or returns the cause that ended ctx.

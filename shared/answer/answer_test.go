@@ -1,4 +1,4 @@
-package generate
+package answer
 
 import (
 	"encoding/json"
@@ -66,9 +66,11 @@ func TestAnswer_ToolCallsReasoningLogprobs(t *testing.T) {
 		"logprobs":{"content":[{"token":"a"},{"token":"b"}],"refusal":null},"finish_reason":"tool_calls"}]}`, string(a.Completion()))
 
 	var again Answer
-	_, err := again.Add(a.Chunk())
-	require.NoError(t, err)
-	require.JSONEq(t, string(a.Completion()), string(again.Completion()), "Chunk says all that was said")
+	for _, c := range Restate(a.Completion()) {
+		_, err := again.Add(c)
+		require.NoError(t, err)
+	}
+	require.JSONEq(t, string(a.Completion()), string(again.Completion()), "restated, it says all that was said")
 }
 
 func TestAnswer_SeveralChoices(t *testing.T) {
@@ -86,7 +88,7 @@ func TestAnswer_OddChunks(t *testing.T) {
 	for _, c := range []string{`[]`, `1`, `{"choices":{}}`, `{"choices":[1]}`, `{"choices":"x!"}`} {
 		var a Answer
 		_, err := a.Add(json.RawMessage(c))
-		require.ErrorIs(t, err, errChunkShape, c)
+		require.ErrorIs(t, err, ErrShape, c)
 	}
 	for _, c := range []string{`{}`, `{"choices":null}`, `{"choices":[{}]}`, `{"choices":[{"index":0,"delta":null}]}`, `{"choices":[{"delta":"text"}]}`, `{"choices":[{"delta":` + strings.Repeat(`{"a":`, 200) + `1` + strings.Repeat(`}`, 200) + `}]}`} {
 		a, _ := fold(t, c)
@@ -111,26 +113,10 @@ func FuzzAnswer(f *testing.F) {
 			require.True(t, slim == nil || json.Valid(slim), "%s", slim)
 		}
 		require.True(t, json.Valid(a.Completion()), "%s", a.Completion())
-		require.True(t, json.Valid(a.Chunk()), "%s", a.Chunk())
+		for _, c := range Restate(a.Completion()) {
+			require.True(t, json.Valid(c), "%s", c)
+		}
 	})
-}
-
-func TestSplit_LargeChunk(t *testing.T) {
-	t.Parallel()
-	text := strings.Repeat(`ab\n\u00e9\ud83d\ude00é😀`, 20_000)
-	whole := json.RawMessage(`{"id":"c","choices":[{"index":0,"delta":{"role":"assistant","content":"` + text + `"},"finish_reason":"stop"}]}`)
-	var a Answer
-	parts := split(whole)
-	require.Greater(t, len(parts), 1)
-	for _, p := range parts {
-		require.LessOrEqual(t, len(p), maxChunk)
-		require.True(t, json.Valid(p))
-		_, err := a.Add(p)
-		require.NoError(t, err)
-	}
-	require.Equal(t, text, strings.Trim(gjson.GetBytes(a.Completion(), "choices.0.message.content").Raw, `"`))
-	require.Equal(t, "stop", a.FinishReason())
-	require.Len(t, split(json.RawMessage(`{}`)), 1)
 }
 
 func BenchmarkAnswer_Add(b *testing.B) {

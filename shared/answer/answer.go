@@ -1,8 +1,9 @@
-package generate
+package answer
 
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/tidwall/gjson"
@@ -11,7 +12,8 @@ import (
 // maxChoices bounds how many choices one answer may have; OpenAI's own limit on n is 128.
 const maxChoices = 256
 
-var errChunkShape = errors.New("chunk is not a chat.completion.chunk")
+// ErrShape is returned for a chunk that is not what a chat completion stream holds.
+var ErrShape = errors.New("chunk is not a chat.completion.chunk")
 
 // Answer is a chat completion that grows chunk by chunk. The zero value is an answer nobody has begun. It is for one
 // goroutine at a time.
@@ -37,7 +39,7 @@ type choice struct {
 func (a *Answer) Add(chunk json.RawMessage) (json.RawMessage, error) {
 	root := gjson.ParseBytes(chunk)
 	if !root.IsObject() {
-		return nil, errChunkShape
+		return nil, ErrShape
 	}
 	slim, comma, shape := append(a.scratch[:0], '{'), false, true
 	root.ForEach(func(k, v gjson.Result) bool {
@@ -59,7 +61,7 @@ func (a *Answer) Add(chunk json.RawMessage) (json.RawMessage, error) {
 	})
 	a.scratch = slim
 	if !shape {
-		return nil, errChunkShape
+		return nil, ErrShape
 	}
 	a.chunks++
 	a.bytes += len(chunk)
@@ -132,12 +134,42 @@ func (a *Answer) Empty() bool { return a.chunks == 0 }
 // Usage is the upstream's last usage object, nil if it sent none.
 func (a *Answer) Usage() json.RawMessage { return a.usage }
 
+// Estimate is a usage object for an answer whose upstream did not get to send one, which was paid for all the same:
+// a token for each chunk, and one for each four bytes of the request's messages. It is marked as estimated. Nil while the
+// answer is empty.
+func (a *Answer) Estimate(request json.RawMessage) json.RawMessage {
+	if a.Empty() {
+		return nil
+	}
+	prompt := len(gjson.GetBytes(request, "messages").Raw) / 4
+	return fmt.Appendf(nil, `{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d,"estimated":true}`,
+		prompt, a.chunks, prompt+a.chunks)
+}
+
 // FinishReason is the first choice's, "" while it is not finished.
 func (a *Answer) FinishReason() string {
 	if len(a.choices) == 0 {
 		return ""
 	}
-	for _, m := range a.choices[0].rest.members {
+	return a.choices[0].finish()
+}
+
+// Whole reports whether all choices that request asks for are finished.
+func (a *Answer) Whole(request json.RawMessage) bool {
+	want := int64(1)
+	if n := gjson.GetBytes(request, "n"); n.Type == gjson.Number {
+		want = max(n.Int(), 1)
+	}
+	for _, c := range a.choices {
+		if c.finish() == "" {
+			return false
+		}
+	}
+	return int64(len(a.choices)) >= want
+}
+
+func (c *choice) finish() string {
+	for _, m := range c.rest.members {
 		if m.key == "finish_reason" {
 			return string(m.held.text)
 		}
@@ -148,15 +180,6 @@ func (a *Answer) FinishReason() string {
 // Completion renders the chat.completion object as it stands; nil while it is empty. What is not finished has a
 // finish_reason of null.
 func (a *Answer) Completion() json.RawMessage {
-	return a.render("chat.completion", "message", false)
-}
-
-// Chunk renders the whole answer so far as one chat.completion.chunk; nil while it is empty.
-func (a *Answer) Chunk() json.RawMessage {
-	return a.render("chat.completion.chunk", "delta", true)
-}
-
-func (a *Answer) render(object, messageKey string, indexed bool) json.RawMessage {
 	if a.Empty() {
 		return nil
 	}
@@ -166,7 +189,7 @@ func (a *Answer) render(object, messageKey string, indexed bool) json.RawMessage
 		b = appendKey(b, &comma, f.key)
 		switch f.key {
 		case "object":
-			b = append(b, `"`+object+`"`...)
+			b = append(b, `"chat.completion"`...)
 		case "id", "created", "model":
 			b = append(b, f.first...)
 		default:
@@ -178,7 +201,7 @@ func (a *Answer) render(object, messageKey string, indexed bool) json.RawMessage
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = c.append(b, messageKey, indexed)
+		b = c.append(b)
 	}
 	b = append(b, ']')
 	if len(a.usage) > 0 {
@@ -187,21 +210,15 @@ func (a *Answer) render(object, messageKey string, indexed bool) json.RawMessage
 	return append(b, '}')
 }
 
-func (c *choice) append(b []byte, messageKey string, indexed bool) []byte {
+func (c *choice) append(b []byte) []byte {
 	comma, finished := false, false
 	b = append(b, '{')
 	b = appendInt(appendKey(b, &comma, "index"), c.index)
-	b = appendKey(b, &comma, messageKey)
-	message := c.message
-	if !indexed {
-		message = complete(message)
-	} else if message.kind == 0 {
-		message.kind = '{'
-	}
-	b = message.append(b, indexed)
+	message := complete(c.message)
+	b = message.append(appendKey(b, &comma, "message"))
 	for _, m := range c.rest.members {
 		finished = finished || m.key == "finish_reason"
-		b = m.held.append(appendKey(b, &comma, m.key), indexed)
+		b = m.held.append(appendKey(b, &comma, m.key))
 	}
 	if !finished {
 		b = append(appendKey(b, &comma, "finish_reason"), "null"...)

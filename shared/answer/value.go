@@ -1,4 +1,4 @@
-package generate
+package answer
 
 import (
 	"strconv"
@@ -98,8 +98,8 @@ func (v *value) item(child gjson.Result) *value {
 	return it
 }
 
-// append renders v. In a message the elements of tool_calls have no index, in a delta they do.
-func (v *value) append(b []byte, indexed bool) []byte {
+// append renders v as part of a message, where the elements of tool_calls have no index.
+func (v *value) append(b []byte) []byte {
 	switch v.kind {
 	case '"':
 		b = append(b, '"')
@@ -110,7 +110,7 @@ func (v *value) append(b []byte, indexed bool) []byte {
 		comma := false
 		for _, m := range v.members {
 			b = appendKey(b, &comma, m.key)
-			b = m.held.appendChild(b, m.key, indexed)
+			b = m.held.appendChild(b, m.key)
 		}
 		return append(b, '}')
 	case '[':
@@ -119,7 +119,7 @@ func (v *value) append(b []byte, indexed bool) []byte {
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = it.append(b, indexed)
+			b = it.append(b)
 		}
 		return append(b, ']')
 	case 'v':
@@ -129,16 +129,16 @@ func (v *value) append(b []byte, indexed bool) []byte {
 	}
 }
 
-func (v *value) appendChild(b []byte, key string, indexed bool) []byte {
-	if indexed || key != "tool_calls" || v.kind != '[' {
-		return v.append(b, indexed)
+func (v *value) appendChild(b []byte, key string) []byte {
+	if key != "tool_calls" || v.kind != '[' {
+		return v.append(b)
 	}
 	b = append(b, '[')
 	for i, it := range v.items {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = it.without("index").append(b, indexed)
+		b = it.without("index").append(b)
 	}
 	return append(b, ']')
 }

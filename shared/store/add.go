@@ -1,0 +1,59 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"sluice/shared/completion"
+)
+
+// Add stores a new job. However many add at once with one idempotency key, one job is made: with a key that the tenant
+// has used before, Add returns that job and false, or completion.ErrConflict if its body was another one (I7). In the
+// same way a job is tried again (RetryOf) by one other job only. Times come back in whole microseconds, which is what
+// the databases keep.
+func (s *Store) Add(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	row, err := newRow(job)
+	if err != nil {
+		return completion.Job{}, false, fmt.Errorf("add job %s: %w", job.ID, err)
+	}
+	insert := s.db.NewInsert().Model(row)
+	switch {
+	case job.IdempotencyKey != "" && job.RetryOf != "":
+		return completion.Job{}, false, fmt.Errorf("add job %s: it has both a key and a job to try again", job.ID)
+	case job.IdempotencyKey != "":
+		insert = insert.On("CONFLICT (tenant, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING")
+	case job.RetryOf != "":
+		insert = insert.On("CONFLICT (tenant, retry_of) WHERE retry_of IS NOT NULL DO NOTHING")
+	}
+	result, err := insert.Exec(ctx)
+	if err != nil {
+		return completion.Job{}, false, fmt.Errorf("add job %s: %w", job.ID, away(err))
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 1 {
+		stored, rowErr := row.job()
+		return stored, true, errors.Join(err, rowErr)
+	}
+	return s.join(ctx, job)
+}
+
+// join finds the job that is there already.
+func (s *Store) join(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error) {
+	row := jobRow{}
+	query := s.db.NewSelect().Model(&row).Where("tenant = ?", text(job.Tenant))
+	if job.RetryOf != "" {
+		query = query.Where("retry_of = ?", text(job.RetryOf))
+	} else {
+		query = query.Where("idempotency_key = ?", text(job.IdempotencyKey))
+	}
+	if err := query.Scan(ctx); err != nil {
+		return completion.Job{}, false, fmt.Errorf("read the job that job %s would repeat: %w", job.ID, missing(err))
+	}
+	if row.BodyHash != job.BodyHash {
+		return completion.Job{}, false, fmt.Errorf("key %q of job %s: %w", job.IdempotencyKey, row.ID, completion.ErrConflict)
+	}
+	stored, err = row.job()
+	return stored, false, err
+}

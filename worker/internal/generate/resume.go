@@ -1,0 +1,86 @@
+package generate
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"sluice/shared/answer"
+	"sluice/shared/completion"
+	"sluice/shared/salvage"
+)
+
+const (
+	// salvageLimit is how long a new attempt waits for the log to learn what the one before has said.
+	salvageLimit = 10 * time.Second
+	// maxLost is how many attempts of a job may be lost with their workers. A job that has lost more is likely to be what
+	// ends them, and fails.
+	maxLost = 25
+)
+
+// resume ends the job without a generation if the attempt before was lost with its worker after it had said enough: its
+// whole answer, or the outcome that was to be stored, is in the log (I2). A job that shall not run any more ends with
+// what that attempt had said (I9). done is false if the job must be generated.
+func (g *Generator) resume(ctx context.Context, job completion.Job) (done bool, result error) {
+	if job.Attempt == 1 {
+		return false, nil
+	}
+	limited, cancel := context.WithTimeout(ctx, salvageLimit)
+	defer cancel()
+	outcome, ok, err := salvage.Attempt(limited, g.log, job, func(r *answer.Recalled) (completion.State, *completion.Error) {
+		return verdict(job, r)
+	})
+	switch {
+	case errors.Is(err, completion.ErrFinal): // the store does not know of the end: the log was closed in error
+		g.logger.Error("log is closed, the job is not", "job_id", job.ID, "attempt", job.Attempt)
+		return false, nil
+	case err != nil:
+		g.logger.Warn("what a lost attempt has said is not known", "job_id", job.ID, "attempt", job.Attempt, "error", err)
+		return false, nil
+	case !ok:
+		return false, nil
+	}
+	g.logger.Info("lost attempt brought to its end", "job_id", job.ID, "attempt", job.Attempt, "state", outcome.State)
+	stored, err := g.end(ctx, job, outcome, func() {})
+	if err != nil && !errors.Is(err, completion.ErrFinal) {
+		return true, g.refused(job, err)
+	}
+	return true, g.seal(ctx, stored)
+}
+
+// verdict decides how a job ends whose latest attempt was lost; the empty state means that it goes on.
+func verdict(job completion.Job, r *answer.Recalled) (completion.State, *completion.Error) {
+	switch {
+	case r.Ended != nil:
+		return r.Ended.State, r.Ended.Error
+	case job.CancelRequested:
+		return completion.Cancelled, completion.NewError(completion.CodeCancelled, "")
+	case r.Answer.Whole(job.Request):
+		return completion.Completed, nil
+	case job.Overdue(time.Now()):
+		return completion.Expired, completion.NewError(completion.CodeExpired, "")
+	case job.Attempt-1-job.Tries > maxLost:
+		return completion.Failed, completion.NewError(completion.CodeLost, "")
+	default:
+		return "", nil
+	}
+}
+
+// confirm asks the store whether job's attempt is still the latest, for as long as the store is away. completion.ErrStale:
+// it is not.
+func (g *Generator) confirm(ctx context.Context, job completion.Job) error {
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		stored, err := g.store.Get(ctx, job.Ref())
+		switch {
+		case err == nil && stored.Attempt != job.Attempt:
+			return completion.ErrStale
+		case err == nil:
+			return nil
+		case !transient(err):
+			return err
+		}
+		if err := pause(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
