@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -72,7 +71,7 @@ func expireAgainstClaim(t *testing.T, s *store.Store) {
 			require.Equal(t, completion.Running, get(t, s, job).State)
 			continue
 		}
-		require.True(t, errors.Is(claimErr, completion.ErrFinal), claimErr)
+		require.ErrorIs(t, claimErr, completion.ErrFinal)
 		require.Len(t, ended, 1)
 		require.Equal(t, completion.Expired, get(t, s, job).State)
 	}

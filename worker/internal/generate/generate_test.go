@@ -77,6 +77,7 @@ func (m *memory) Finish(_ context.Context, _ completion.Ref, attempt int, o comp
 	}
 	m.acts = append(m.acts, "store "+string(o.State))
 	m.job.State, m.job.Result, m.job.Usage, m.job.Error, m.job.FinishReason = o.State, o.Result, o.Usage, o.Error, o.FinishReason
+	m.job.Unsaid = o.Unsaid
 	return m.job, nil
 }
 
