@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"sluice/shared/completion"
+	"sluice/shared/salvage"
 )
 
 // announceLimit bounds how long a sweep waits for the log and the queue to take note of jobs that have expired.
@@ -32,7 +33,7 @@ func (s *Sweeper) announce(ctx context.Context, jobs []completion.Job) {
 	ctx, cancel := context.WithTimeout(ctx, announceLimit)
 	defer cancel()
 	for _, job := range jobs {
-		err := s.seals.Seal(ctx, job)
+		err := s.events.Seal(ctx, job)
 		if err == nil {
 			err = s.queue.Forget(ctx, job.Task())
 		}
@@ -41,4 +42,27 @@ func (s *Sweeper) announce(ctx context.Context, jobs []completion.Job) {
 			return
 		}
 	}
+}
+
+// end ends those of the dead workers' jobs that shall not run again, and returns the others.
+func (s *Sweeper) end(ctx context.Context, jobs []completion.Job) (others []completion.Job) {
+	ctx, cancel := context.WithTimeout(ctx, announceLimit)
+	defer cancel()
+	for _, job := range jobs {
+		if !job.CancelRequested && !job.Overdue(time.Now()) {
+			others = append(others, job)
+			continue
+		}
+		ended, err := salvage.End(ctx, s.store, s.events, job.Ref())
+		switch {
+		case err != nil:
+			s.log.Warn("job of a dead worker not ended yet", "job_id", job.ID, "error", err)
+			others = append(others, job)
+		case ended.State.Final():
+			s.log.Info("job of a dead worker ended", "job_id", job.ID, "state", ended.State)
+		default:
+			others = append(others, job)
+		}
+	}
+	return others
 }

@@ -11,10 +11,12 @@ import (
 	"time"
 
 	"sluice/shared/completion"
+	"sluice/shared/salvage"
 )
 
-// Store finds unfinished jobs that somebody should be working on, up to limit in the order of their ids, all above after.
+// Store ends jobs, and finds unfinished jobs that somebody should be working on, up to limit in the order of their ids, all above after.
 type Store interface {
+	salvage.Store
 	// Orphans returns queued jobs that have not changed since before.
 	Orphans(ctx context.Context, before, now time.Time, after string, limit int) ([]completion.Job, error)
 	// Abandoned returns running jobs whose worker was last seen alive too long before now.
@@ -30,11 +32,6 @@ type Queue interface {
 	Reclaim(ctx context.Context, lane completion.Lane, jobs []string) (int, error)
 	Forget(ctx context.Context, t completion.Task) error
 	Fresh(ctx context.Context) (bool, error)
-}
-
-// Log is what the sweeper needs of the event log.
-type Log interface {
-	Seal(ctx context.Context, job completion.Job) error
 }
 
 // Config has the sweeper's times; the zero value means the defaults.
@@ -65,11 +62,11 @@ func (c *Config) complete() {
 
 // Sweeper is one process' sweeper; New makes it, Run runs it.
 type Sweeper struct {
-	store Store
-	queue Queue
-	seals Log
-	cfg   Config
-	log   *slog.Logger
+	store  Store
+	queue  Queue
+	events salvage.Log
+	cfg    Config
+	log    *slog.Logger
 
 	whole  bool      // the next sweep covers all jobs, young ones too
 	due    time.Time // when the next sweep is
@@ -80,13 +77,13 @@ type Sweeper struct {
 }
 
 // New returns a sweeper. A nil log means slog.Default().
-func New(store Store, queue Queue, seals Log, cfg Config, log *slog.Logger) *Sweeper {
+func New(store Store, queue Queue, events salvage.Log, cfg Config, log *slog.Logger) *Sweeper {
 	cfg.complete()
 	if log == nil {
 		log = slog.Default()
 	}
 	return &Sweeper{
-		store: store, queue: queue, seals: seals, cfg: cfg, log: log, whole: true,
+		store: store, queue: queue, events: events, cfg: cfg, log: log, whole: true,
 		queueSide: health{log: log.With("side", "queue"), window: cfg.DeadAfter},
 		storeSide: health{log: log.With("side", "store"), window: cfg.WorkerTTL},
 	}
@@ -205,7 +202,7 @@ func (s *Sweeper) takeBack(ctx context.Context) {
 		if err != nil || len(jobs) == 0 {
 			break
 		}
-		n, err := s.reclaim(ctx, jobs)
+		n, err := s.reclaim(ctx, s.end(ctx, jobs))
 		found += n
 		if err != nil {
 			s.queueSide.note(ctx, err)

@@ -2,7 +2,9 @@ package sweeper_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"iter"
 	"log/slog"
 	"slices"
 	"strings"
@@ -81,6 +83,49 @@ func (m *memory) Expire(_ context.Context, now time.Time, limit int) ([]completi
 	return late, err
 }
 
+func (m *memory) Get(_ context.Context, ref completion.Ref) (completion.Job, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i := slices.IndexFunc(m.jobs, func(j completion.Job) bool { return j.ID == ref.Job })
+	return m.jobs[i], nil
+}
+
+func (m *memory) Finish(_ context.Context, ref completion.Ref, _ int, o completion.Outcome) (completion.Job, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i := slices.IndexFunc(m.jobs, func(j completion.Job) bool { return j.ID == ref.Job })
+	m.jobs[i].State, m.jobs[i].Result = o.State, o.Result
+	return m.jobs[i], nil
+}
+
+// Open and Read are those of a log in which a dead worker has said one word.
+func (m *memory) Open(context.Context, completion.Ref) (completion.Tail, error) { return said{}, nil }
+
+func (m *memory) Read(context.Context, completion.Ref) iter.Seq2[completion.Record, error] {
+	return func(yield func(completion.Record, error) bool) {
+		for i, e := range []completion.Event{{Type: completion.EventStarted}, {Type: completion.EventDelta, Chunks: []json.RawMessage{
+			json.RawMessage(`{"choices":[{"index":0,"delta":{"content":"word"}}]}`),
+		}}} {
+			data, err := e.Encode()
+			if !yield(completion.Record{Seq: int64(i) + 1, Type: e.Type, Data: data}, err) {
+				return
+			}
+		}
+	}
+}
+
+func (m *memory) Follow(context.Context, completion.Ref, int64) iter.Seq2[completion.Record, error] {
+	panic("the sweeper does not follow")
+}
+
+// said is the end of that log.
+type said struct{}
+
+func (said) Last() completion.Record {
+	return completion.Record{Seq: 2, Type: completion.EventDelta}
+}
+func (said) Append(context.Context, completion.Event) error { return nil }
+
 func (m *memory) Seal(_ context.Context, job completion.Job) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -102,6 +147,12 @@ func (m *memory) add(n int, lane completion.Lane, state completion.State) []comp
 	m.jobs = append(m.jobs, added...)
 	slices.SortFunc(m.jobs, func(a, b completion.Job) int { return strings.Compare(a.ID, b.ID) })
 	return added
+}
+
+func (m *memory) snapshot() (jobs []completion.Job, sealed []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.jobs), slices.Clone(m.sealed)
 }
 
 func (m *memory) beat(j completion.Job) {
@@ -213,7 +264,8 @@ func TestSweeper_KnownBacklogCostsLittle(t *testing.T) {
 		b.store.takeCalls()
 		b.pass(time.Minute)
 		require.LessOrEqual(t, b.store.takeCalls(), 15*4, "4 pages in 4 to 7 seconds")
-		last := b.store.jobs[2999]
+		jobs, _ := b.store.snapshot()
+		last := jobs[2999]
 		require.NoError(t, b.client.Forget(t.Context(), last.Task()))
 		b.pass(30 * time.Second)
 		require.Equal(t, 3000, b.pending(t, completion.Batch), "the cursor comes round")
@@ -277,10 +329,32 @@ func TestSweeper_Expire(t *testing.T) {
 		b.start()
 		require.Equal(t, 1, b.pending(t, completion.Batch))
 		b.pass(4 * time.Second)
-		require.Empty(t, b.store.sealed)
+		_, sealed := b.store.snapshot()
+		require.Empty(t, sealed)
 		b.pass(4 * time.Second)
-		require.Equal(t, []string{late.ID}, b.store.sealed)
+		_, sealed = b.store.snapshot()
+		require.Equal(t, []string{late.ID}, sealed)
 		require.Zero(t, b.pending(t, completion.Batch))
+	})
+}
+
+// TestSweeper_I9_DeadWorkersJobIsEnded: what shall not run again needs no worker to end.
+func TestSweeper_I9_DeadWorkersJobIsEnded(t *testing.T) {
+	run(t, func(t *testing.T, b *bench) {
+		b.store.add(3, completion.Interactive, completion.Running)
+		b.store.jobs[0].CancelRequested = true
+		b.store.jobs[1].Deadline = time.Now()
+		b.start()
+		b.pass(workerTTL - time.Second)
+		_, sealed := b.store.snapshot()
+		require.Empty(t, sealed, "their worker may live")
+		b.pass(5 * time.Second)
+		jobs, sealed := b.store.snapshot()
+		require.Equal(t, []string{jobs[0].ID, jobs[1].ID}, sealed)
+		require.Equal(t, completion.Cancelled, jobs[0].State)
+		require.Equal(t, completion.Expired, jobs[1].State)
+		require.Contains(t, string(jobs[0].Result), "word", "what it had said is kept")
+		require.Equal(t, 1, b.pending(t, completion.Interactive), "the third goes on")
 	})
 }
 

@@ -2,10 +2,8 @@ package jobs
 
 import (
 	"context"
-	"errors"
 	"time"
 
-	"sluice/shared/answer"
 	"sluice/shared/completion"
 	"sluice/shared/salvage"
 )
@@ -22,12 +20,15 @@ func (f *Face) cancel(ctx context.Context, in *idInput) (*jobOutput, error) {
 	}
 	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), enqueueLimit)
 	defer done()
-	if held {
+	switch {
+	case held:
 		f.Bell.Cancel(ref)
-	} else if job.State == completion.Running {
-		job, err = f.bury(ctx, job)
-	}
-	if job.State == completion.Cancelled {
+	case job.State == completion.Running: // its worker is dead
+		var ended completion.Job
+		if ended, err = salvage.End(ctx, f.Store, f.Log, ref); err == nil {
+			job = ended
+		}
+	case job.State == completion.Cancelled:
 		if err = f.Log.Seal(ctx, job); err == nil {
 			err = f.Queue.Forget(ctx, job.Task())
 		}
@@ -36,27 +37,4 @@ func (f *Face) cancel(ctx context.Context, in *idInput) (*jobOutput, error) {
 		f.Logger.Warn("cancel stored but not passed on yet", "job_id", job.ID, "error", err)
 	}
 	return &jobOutput{Body: f.view(job)}, nil
-}
-
-// bury ends a job in the place of its dead worker, with what that had said. If it cannot, or a worker takes the job
-// meanwhile, the request to cancel stands and whoever runs the job next ends it.
-func (f *Face) bury(ctx context.Context, job completion.Job) (completion.Job, error) {
-	outcome, ok, err := salvage.Attempt(ctx, f.Log, job, func(r *answer.Recalled) (completion.State, *completion.Error) {
-		if r.Ended != nil {
-			return r.Ended.State, r.Ended.Error
-		}
-		return completion.Cancelled, completion.NewError(completion.CodeCancelled, "")
-	})
-	if err != nil || !ok {
-		return job, err
-	}
-	ended, err := f.Store.Finish(ctx, job.Ref(), job.Attempt, outcome)
-	switch {
-	case err == nil, errors.Is(err, completion.ErrFinal):
-		return ended, nil
-	case errors.Is(err, completion.ErrStale):
-		return job, nil
-	default:
-		return job, err
-	}
 }

@@ -10,13 +10,8 @@ import (
 	"sluice/shared/salvage"
 )
 
-const (
-	// salvageLimit is how long a new attempt waits for the log to learn what the one before has said.
-	salvageLimit = 10 * time.Second
-	// maxLost is how many attempts of a job may be lost with their workers. A job that has lost more is likely to be what
-	// ends them, and fails.
-	maxLost = 25
-)
+// salvageLimit is how long a new attempt waits for the log to learn what the one before has said.
+const salvageLimit = 10 * time.Second
 
 // resume ends the job without a generation if the attempt before was lost with its worker after it had said enough: its
 // whole answer, or the outcome that was to be stored, is in the log (I2). A job that shall not run any more ends with
@@ -28,7 +23,7 @@ func (g *Generator) resume(ctx context.Context, job completion.Job) (done bool, 
 	limited, cancel := context.WithTimeout(ctx, salvageLimit)
 	defer cancel()
 	outcome, ok, err := salvage.Attempt(limited, g.log, job, func(r *answer.Recalled) (completion.State, *completion.Error) {
-		return verdict(job, r)
+		return salvage.Verdict(job, r)
 	})
 	switch {
 	case errors.Is(err, completion.ErrFinal): // the store does not know of the end: the log was closed in error
@@ -46,24 +41,6 @@ func (g *Generator) resume(ctx context.Context, job completion.Job) (done bool, 
 		return true, g.refused(job, err)
 	}
 	return true, g.seal(ctx, stored)
-}
-
-// verdict decides how a job ends whose latest attempt was lost; the empty state means that it goes on.
-func verdict(job completion.Job, r *answer.Recalled) (completion.State, *completion.Error) {
-	switch {
-	case r.Ended != nil:
-		return r.Ended.State, r.Ended.Error
-	case job.CancelRequested:
-		return completion.Cancelled, completion.NewError(completion.CodeCancelled, "")
-	case r.Answer.Whole(job.Request):
-		return completion.Completed, nil
-	case job.Overdue(time.Now()):
-		return completion.Expired, completion.NewError(completion.CodeExpired, "")
-	case job.Attempt-1-job.Tries > maxLost:
-		return completion.Failed, completion.NewError(completion.CodeLost, "")
-	default:
-		return "", nil
-	}
 }
 
 // confirm asks the store whether job's attempt is still the latest, for as long as the store is away. completion.ErrStale:

@@ -1,0 +1,122 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	"sluice/shared/client"
+	"sluice/shared/completion"
+	"sluice/shared/eventlog"
+)
+
+// TestDatabase_I2_WorkerKilledWhileAway has the database away when an answer is whole, and kills the worker that holds it
+// before the database is back.
+func TestDatabase_I2_WorkerKilledWhileAway(t *testing.T) {
+	t.Parallel()
+	c := startServers(t)
+	c.migrate(t, "up")
+	direct, _ := through(t, c.database, "")
+	p := startProxy(t, direct)
+	_, proxied := through(t, c.database, p.addr())
+	c.env = append(c.env, "SLUICE_DATABASE_URL="+proxied)
+	a := c.startAPI(t, "127.0.0.1:0")
+	a.ready(t)
+	first := c.startWorker(t)
+
+	job := a.submit(t, "tps=100&tokens=180&key=once")
+	v := native(t, job, job.Stream.NATSURL, 0)
+	v.spoke(t, 1)
+	p.set(refused)
+	v.until(t, func(e completion.Event) bool { return e.Type == completion.EventStoring })
+	first.kill()
+	p.set(none)
+	c.startWorker(t)
+	story := v.end(t, 0)
+	whole(t, a, job, story)
+	require.Equal(t, 1, count(story, completion.EventStarted))
+	require.EqualValues(t, 1, c.Stats().Keys["once"], "paid once")
+}
+
+// TestWorker_I5_Zombie pauses a worker until another one has its job, and lets it go on while that one speaks.
+func TestWorker_I5_Zombie(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 1, 0, "SLUICE_WORKER_TTL=3s", "SLUICE_INTERACTIVE_ATTEMPTS=1")
+	a := c.apis[0]
+	zombie := c.startWorker(t)
+	job := a.submit(t, mid+"&key=twice")
+	v := native(t, job, job.Stream.NATSURL, 0)
+	v.spoke(t, 1)
+	zombie.signal(t, syscall.SIGSTOP)
+	other := c.startWorker(t)
+	v.spoke(t, 2)
+	zombie.signal(t, syscall.SIGCONT)
+	zombie.await(t, "job taken over by a later attempt")
+
+	story := v.end(t, 0)
+	require.Equal(t, 2, whole(t, a, job, story).Attempt, "a pause costs no try")
+	takeOver := slices.IndexFunc(story, func(e completion.Event) bool { return e.Attempt == 2 })
+	for _, e := range story[takeOver:] {
+		require.Equal(t, 2, e.Attempt, "the zombie has nothing to say")
+	}
+	require.Equal(t, story, a.sse(t, job, 0).end(t, 0))
+	other.stop(t, syscall.SIGTERM)
+	next := a.submit(t, "tps=0")
+	require.Equal(t, completion.Completed, a.finished(t, next.ID).State, "the zombie is a worker again")
+}
+
+// viewOn follows a job on a connection that many viewers share.
+func viewOn(t *testing.T, nc *nats.Conn, job client.Job) *viewer {
+	t.Helper()
+	ref := completion.Ref{Tenant: strings.Split(job.Subject, ".")[1], Job: job.ID}
+	return watch(t, "viewer of "+job.ID, func(ctx context.Context) iter.Seq2[completion.Event, error] {
+		return decoded(eventlog.View(ctx, nc, ref, 0))
+	})
+}
+
+// TestWorker_DrainOf500Streams stops a worker under 500 streams that would not end by themselves, and then the api that
+// serves some of them.
+func TestWorker_DrainOf500Streams(t *testing.T) {
+	t.Parallel()
+	const streams = 500
+	c := startCluster(t, 0, 0, "SLUICE_INTERACTIVE_ATTEMPTS=1", "SLUICE_INTERACTIVE_SLOTS=600", "SLUICE_DRAIN_LIMIT=1s")
+	addr := freeAddr(t)
+	a := c.startAPI(t, addr)
+	a.ready(t)
+	first := c.startWorker(t)
+	nc := connect(t, c.nats.url)
+	viewers := make([]*viewer, streams)
+	jobs := make([]client.Job, streams)
+	for i := range viewers {
+		jobs[i] = a.submit(t, fmt.Sprintf("tps=0&tokens=30&stall=15&times=1&key=drain%d", i))
+		if i%10 == 0 {
+			viewers[i] = a.sse(t, jobs[i], 0)
+		} else {
+			viewers[i] = viewOn(t, nc, jobs[i])
+		}
+	}
+	for _, v := range viewers {
+		v.spoke(t, 1)
+	}
+	resp := a.open(t, jobs[0].EventsURL)
+	c.startWorker(t)
+	first.stop(t, syscall.SIGTERM)
+	a.stop(t, syscall.SIGTERM)
+	require.Contains(t, rest(t, resp.Body), "event: reconnect\n", "who listens is told where to resume")
+	a = c.startAPI(t, addr)
+	for i, v := range viewers {
+		story := v.end(t, 0)
+		require.Equal(t, completion.EventCompleted, story[len(story)-1].Type, "%s: %v", v.name, types(story))
+		require.Equal(t, 2, count(story, completion.EventStarted), "%s: %v", v.name, types(story))
+		handed := slices.IndexFunc(story, func(e completion.Event) bool { return e.Type == completion.EventRetrying })
+		require.Equal(t, completion.CodeDraining, story[handed].Error.Code)
+		require.Equal(t, content(a.read(t, jobs[i].ID)), text(story...), "I4")
+	}
+}
