@@ -83,6 +83,7 @@ type Worker struct {
 	name      string
 	config    Config
 	back      *backend.Backend
+	upstream  *upstream.Upstream
 	generator *generate.Generator
 	log       *slog.Logger
 }
@@ -96,7 +97,7 @@ func New(c Config, back *backend.Backend, log *slog.Logger) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
-	w := &Worker{name: name(), config: c, back: back, log: log}
+	w := &Worker{name: name(), config: c, back: back, upstream: up, log: log}
 	w.generator = generate.New(back.Store, back.Log, up, generate.Options{
 		Worker:          w.name,
 		Attempts:        map[completion.Lane]int{completion.Interactive: c.InteractiveAttempts, completion.Batch: c.BatchAttempts},
@@ -124,6 +125,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		return fmt.Errorf("listen for cancels: %w", err)
 	}
 	defer stop()
+	defer w.upstream.Close()
 	w.sayAlive(ctx) // before the first job is claimed
 	runners := []service.Runner{
 		{Name: "heartbeat", Run: w.beat},
