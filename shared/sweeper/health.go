@@ -12,7 +12,7 @@ type health struct {
 	window    time.Duration // others need so long after an outage to show that they live
 	failing   bool
 	wellUntil time.Time // the last success while steady
-	wellSince time.Time // the first success after the latest outage
+	wellSince time.Time // the first success after the latest outage; zero: there was none
 }
 
 // note learns how a call ended.

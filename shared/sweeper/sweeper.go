@@ -85,7 +85,8 @@ func New(store Store, queue Queue, events salvage.Log, cfg Config, log *slog.Log
 	return &Sweeper{
 		store: store, queue: queue, events: events, cfg: cfg, log: log, whole: true,
 		queueSide: health{log: log.With("side", "queue"), window: cfg.DeadAfter},
-		storeSide: health{log: log.With("side", "store"), window: cfg.WorkerTTL},
+		// A new sweeper does not know whether an outage has just ended, in which nobody could show that it lives.
+		storeSide: health{log: log.With("side", "store"), window: cfg.WorkerTTL, wellSince: time.Now()},
 	}
 }
 

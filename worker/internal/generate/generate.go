@@ -90,7 +90,7 @@ func (g *Generator) Handle(ctx context.Context, task completion.Task) error {
 		return &queue.Again{After: heldDelay}
 	}
 	defer end()
-	job, err := g.store.Claim(ctx, task.Ref, g.opts.Worker, time.Now())
+	job, err := g.claim(ctx, task.Ref)
 	switch {
 	case err == nil:
 		return g.attempt(attempt, job)
@@ -102,8 +102,22 @@ func (g *Generator) Handle(ctx context.Context, task completion.Task) error {
 	case errors.Is(err, completion.ErrHeld):
 		return &queue.Again{After: heldDelay}
 	default:
-		g.logger.Error("claim failed, the task comes back", "job_id", task.Ref.Job, "error", err)
-		return &queue.Again{After: heldDelay}
+		return &queue.Again{After: heldDelay, Err: err}
+	}
+}
+
+// claim claims the job, for as long as the store is away: a claim whose answer got lost may have made the job this
+// worker's, and only this worker can claim it again.
+func (g *Generator) claim(ctx context.Context, ref completion.Ref) (job completion.Job, err error) {
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		job, err = g.store.Claim(ctx, ref, g.opts.Worker, time.Now())
+		if err == nil || completion.AsError(err).Code != completion.CodeUnavailable {
+			return job, err
+		}
+		g.logger.Error("store is away, the claim is tried again", "job_id", ref.Job, "error", err)
+		if pause(ctx, wait) != nil {
+			return job, err
+		}
 	}
 }
 

@@ -32,6 +32,7 @@ type memory struct {
 	storing error    // answer of writes to the store, if not nil
 	logging error    // answer of the log, if not nil
 	lost    bool     // the next append finds the log empty
+	unheard int      // answers to claims that get lost
 	sealed  int
 	between func(*memory) // happens once, after the log was opened
 }
@@ -44,6 +45,10 @@ func (m *memory) Claim(_ context.Context, _ completion.Ref, worker string, at ti
 	}
 	m.job.State, m.job.Worker, m.job.StartedAt = completion.Running, worker, at
 	m.job.Attempt++
+	if m.unheard > 0 {
+		m.unheard--
+		return completion.Job{}, completion.NewError(completion.CodeUnavailable, "")
+	}
 	return m.job, nil
 }
 
@@ -265,6 +270,26 @@ func TestHandle_I2_StoreAway(t *testing.T) {
 		require.NoError(t, b.handle(t.Context()))
 		require.Equal(t, completion.Completed, b.m.job.State)
 		require.Equal(t, 1, b.up.calls, "the upstream was asked once")
+	})
+}
+
+// TestHandle_I1_ClaimsAnswerIsLost: the job belongs to this worker then, and to no other while this one lives.
+func TestHandle_I1_ClaimsAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(&model{words: []string{"a"}})
+		b.m.unheard = 3
+		require.NoError(t, b.handle(t.Context()))
+		require.Equal(t, completion.Completed, b.m.job.State)
+		require.Equal(t, 4, b.m.job.Attempt)
+		require.Equal(t, 1, b.up.calls)
+
+		b = setup(&model{})
+		b.m.unheard = 1e9
+		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+		var again *queue.Again
+		require.ErrorAs(t, b.handle(ctx), &again, "a stopping worker gives the task back")
 	})
 }
 
