@@ -3,8 +3,9 @@ BIN     := $(CURDIR)/bin
 LINT    := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # Tests of all modules run under the race detector, in a new order each time.
 TEST    := go test -race -shuffle=on -timeout 8m
-# PACKAGES=./shared/store limits the tests; the default is all modules.
+# PACKAGES=./shared/store limits the tests to packages (the default is all modules), RUN=I5 to names.
 PACKAGES := work
+RUN      :=
 
 .DEFAULT_GOAL := help
 
@@ -23,7 +24,7 @@ build: ## Build all programs into bin/
 
 .PHONY: test
 test: $(BIN)/testenv ## Run all tests, installing and starting the servers they need
-	$(BIN)/testenv -- $(TEST) $(PACKAGES)
+	$(BIN)/testenv -- $(TEST) $(if $(RUN),-run '$(RUN)') $(PACKAGES)
 
 .PHONY: servers
 servers: $(BIN)/testenv ## Start the servers of the tests and print how to reach them

@@ -167,7 +167,7 @@ func (w *Worker) beat(ctx context.Context) error {
 }
 
 // cancelInterval is how often a worker that runs jobs looks for cancels whose ring got lost (I9).
-const cancelInterval = time.Second
+const cancelInterval = 500 * time.Millisecond
 
 func (w *Worker) cancels(ctx context.Context) error {
 	tick := time.NewTicker(cancelInterval)

@@ -120,3 +120,17 @@ func TestWorker_DrainOf500Streams(t *testing.T) {
 		require.Equal(t, content(a.read(t, jobs[i].ID)), text(story...), "I4")
 	}
 }
+
+// TestLanes_I10 fills the batch lane with jobs that do not end.
+func TestLanes_I10(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 1, 1, "SLUICE_INTERACTIVE_SLOTS=1", "SLUICE_BATCH_SLOTS=2")
+	a := c.apis[0]
+	for i := range 5 {
+		a.hand(t, client.Submission{Request: chat(fmt.Sprintf("sim?stall=0&key=batch%d", i)), Lane: completion.Batch})
+	}
+	until(t, "a full batch lane", func() bool { return c.Stats().InFlight == 2 })
+	job := a.submit(t, "tps=0")
+	require.Equal(t, completion.Completed, a.finished(t, job.ID).State)
+	require.EqualValues(t, 2, c.Stats().InFlight)
+}
