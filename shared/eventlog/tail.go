@@ -144,23 +144,3 @@ func (t *tail) resolve(ctx context.Context, r completion.Record, text string) (k
 func lost(mine, end completion.Record) bool {
 	return end.Attempt < mine.Attempt || end.Attempt == mine.Attempt && end.Seq <= mine.Seq
 }
-
-// Seal makes sure that the log of a job in a final state ends with its final event, appending it if the log ends
-// otherwise. It may be repeated, and raced by the worker that appends the same event.
-func (l *Log) Seal(ctx context.Context, job completion.Job) error {
-	if !job.State.Final() {
-		return fmt.Errorf("seal log of %s: the job is %s", job.ID, job.State)
-	}
-	for {
-		t, err := l.Open(ctx, job.Ref())
-		if err == nil {
-			err = t.Append(ctx, job.FinalEvent())
-		}
-		switch {
-		case err == nil, isAny(err, completion.ErrFinal):
-			return nil
-		case !isAny(err, completion.ErrStale, completion.ErrLogLost):
-			return fmt.Errorf("seal log of %s: %w", job.ID, err)
-		}
-	}
-}
