@@ -26,6 +26,14 @@ build: ## Build all programs into bin/
 test: $(BIN)/testenv ## Run all tests, installing and starting the servers they need
 	$(BIN)/testenv -- $(TEST) $(if $(RUN),-run '$(RUN)') $(PACKAGES)
 
+# RACE=-race builds the tests and the programs with the race detector.
+RACE   :=
+FAULTS := -faults.jobs=2000 -faults.rounds=5 -faults.load=40
+
+.PHONY: faults
+faults: $(BIN)/testenv ## Break everything under load and count what should not happen; see deployments/docs/guarantees.md
+	@$(BIN)/testenv -- go test $(RACE) -count=1 -timeout 40m -run '^TestFaults$$' -v ./deployments/e2e $(FAULTS)
+
 .PHONY: servers
 servers: $(BIN)/testenv ## Start the servers of the tests and print how to reach them
 	@$(BIN)/testenv

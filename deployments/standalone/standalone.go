@@ -30,9 +30,9 @@ type Config struct {
 	Worker           worker.Config    `embed:""`
 	Settings         backend.Settings `embed:""`
 	DataDir          string           `env:"SLUICE_DATA_DIR" default:"./data" help:"Folder for the database and the event log."`
-	NATSAddr         string         `name:"nats-addr" env:"SLUICE_NATS_ADDR" default:"127.0.0.1:4222" help:"Address of the embedded NATS server."`
-	WebSocketAddr    string         `name:"websocket-addr" env:"SLUICE_WEBSOCKET_ADDR" default:"127.0.0.1:8081" help:"Address of its WebSocket listener."`
-	WebSocketOrigins []string       `name:"websocket-origins" env:"SLUICE_WEBSOCKET_ORIGINS" help:"Web origins whose pages may connect to it; by default the API's own."`
+	NATSAddr         string           `name:"nats-addr" env:"SLUICE_NATS_ADDR" default:"127.0.0.1:4222" help:"Address of the embedded NATS server."`
+	WebSocketAddr    string           `name:"websocket-addr" env:"SLUICE_WEBSOCKET_ADDR" default:"127.0.0.1:8081" help:"Address of its WebSocket listener."`
+	WebSocketOrigins []string         `name:"websocket-origins" env:"SLUICE_WEBSOCKET_ORIGINS" help:"Web origins whose pages may connect to it; by default the API's own."`
 }
 
 // Validate reports all faults of c at once.

@@ -86,7 +86,7 @@ func New(store Store, queue Queue, events salvage.Log, cfg Config, log *slog.Log
 		store: store, queue: queue, events: events, cfg: cfg, log: log, whole: true,
 		queueSide: health{log: log.With("side", "queue"), window: cfg.DeadAfter},
 		// A new sweeper does not know whether an outage has just ended, in which nobody could show that it lives.
-		storeSide: health{log: log.With("side", "store"), window: cfg.WorkerTTL, wellSince: time.Now()},
+		storeSide: health{log: log.With("side", "store"), window: cfg.WorkerTTL, wellSince: time.Now(), wellUntil: time.Unix(0, 0)},
 	}
 }
 

@@ -51,6 +51,9 @@ func (m *memory) Orphans(_ context.Context, before, _ time.Time, after string, l
 func (m *memory) Abandoned(_ context.Context, now time.Time, after string, limit int) ([]completion.Job, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if now.Year() < 1970 {
+		return nil, errors.New("no database knows such a time")
+	}
 	return m.find(after, limit, func(j completion.Job) bool {
 		return j.State == completion.Running && m.seen[j.ID].Add(workerTTL).Before(now)
 	})

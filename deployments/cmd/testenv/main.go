@@ -1,5 +1,6 @@
 // Command testenv runs a command with the servers that the tests need: it installs what is missing from the system's
-// packages, starts PostgreSQL on a free loopback port, exports its address, and stops it when the command ends.
+// packages, starts PostgreSQL on a free loopback port, exports its address and its program's path, and stops it when the
+// command ends.
 //
 //	testenv -- go test ./...     run the command
 //	testenv                      print the address and wait for Ctrl-C
@@ -15,6 +16,8 @@ import (
 	"runtime"
 	"syscall"
 	"time"
+
+	"sluice/deployments/internal/postgres"
 )
 
 func main() {
@@ -43,18 +46,18 @@ func run(ctx context.Context, args []string) (err error) {
 	if err := provide(ctx, programs); err != nil {
 		return err
 	}
-	db, err := startPostgres(ctx)
+	db, err := postgres.New(ctx, server.find(), "synchronous_commit=off") // the data is thrown away
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.stop()) }()
+	defer func() { err = errors.Join(err, db.Close()) }()
 	if len(args) == 0 {
-		fmt.Printf("export SLUICE_TEST_DATABASE_URL=%s\n", db.url)
+		fmt.Printf("export SLUICE_TEST_DATABASE_URL=%s SLUICE_TEST_POSTGRES=%s\n", db.URL(), server.find())
 		<-ctx.Done()
 		return nil
 	}
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Env = append(os.Environ(), "SLUICE_TEST_DATABASE_URL="+db.url)
+	cmd.Env = append(os.Environ(), "SLUICE_TEST_DATABASE_URL="+db.URL(), "SLUICE_TEST_POSTGRES="+server.find())
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 30 * time.Second

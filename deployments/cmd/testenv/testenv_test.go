@@ -1,7 +1,6 @@
 package main
 
 import (
-	"database/sql"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,19 +40,4 @@ func TestRun_ExitCode(t *testing.T) {
 	var exit *exec.ExitError
 	require.ErrorAs(t, err, &exit)
 	require.Equal(t, 7, exit.ExitCode())
-}
-
-func TestPostgres_StartAndStop(t *testing.T) {
-	t.Parallel()
-	p, err := startPostgres(t.Context())
-	require.NoError(t, err)
-	db, err := sql.Open("pgx", p.url)
-	require.NoError(t, err)
-	defer db.Close()
-	var encoding string
-	require.NoError(t, db.QueryRowContext(t.Context(), "SHOW server_encoding").Scan(&encoding))
-	require.Equal(t, "UTF8", encoding)
-	require.NoError(t, p.stop())
-	require.Error(t, db.PingContext(t.Context()))
-	require.NoDirExists(t, p.dir)
 }
