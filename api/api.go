@@ -20,6 +20,7 @@ import (
 	"sluice/api/internal/jobs"
 	"sluice/api/internal/page"
 	"sluice/api/internal/problem"
+	"sluice/api/internal/request"
 	"sluice/api/internal/sse"
 	"sluice/shared/backend"
 	"sluice/shared/completion"
@@ -31,6 +32,8 @@ import (
 type Config struct {
 	HTTPAddr           string        `name:"http-addr" env:"SLUICE_HTTP_ADDR" default:"127.0.0.1:8080" help:"Address of the HTTP API."`
 	Tenant             string        `env:"SLUICE_TENANT" default:"local" help:"Tenant that owns what is submitted: 1 to 64 of a-z, 0-9, _ and -."`
+	InteractiveTimeout time.Duration `env:"SLUICE_INTERACTIVE_TIMEOUT" default:"1h" help:"An interactive job that says nothing about it must have ended after this long, or expires. At most 168h."`
+	BatchTimeout       time.Duration `env:"SLUICE_BATCH_TIMEOUT" default:"24h" help:"The same for a batch job."`
 	PublicNATSURL      string        `name:"public-nats-url" env:"SLUICE_PUBLIC_NATS_URL" help:"NATS address that clients are told; by default the one the API itself uses."`
 	PublicWebSocketURL string        `name:"public-websocket-url" env:"SLUICE_PUBLIC_WEBSOCKET_URL" help:"NATS WebSocket address that clients are told."`
 	Heartbeat          time.Duration `env:"SLUICE_HEARTBEAT" default:"15s" help:"Pause between comments on an idle event stream."`
@@ -44,7 +47,15 @@ func (c Config) Validate() error {
 	if !completion.ValidToken(c.Tenant) {
 		err = errors.Join(err, fmt.Errorf("tenant %q: want 1 to 64 of a-z, 0-9, _ and -", c.Tenant))
 	}
-	for name, d := range map[string]time.Duration{"heartbeat": c.Heartbeat, "client limit": c.ClientLimit, "stop limit": c.StopLimit} {
+	for name, d := range map[string]time.Duration{"interactive timeout": c.InteractiveTimeout, "batch timeout": c.BatchTimeout} {
+		if d > request.MaxTimeout {
+			err = errors.Join(err, fmt.Errorf("%s %s: want at most %s", name, d, request.MaxTimeout))
+		}
+	}
+	for name, d := range map[string]time.Duration{
+		"interactive timeout": c.InteractiveTimeout, "batch timeout": c.BatchTimeout,
+		"heartbeat": c.Heartbeat, "client limit": c.ClientLimit, "stop limit": c.StopLimit,
+	} {
 		if d <= 0 {
 			err = errors.Join(err, fmt.Errorf("%s %s: want more than 0", name, d))
 		}
@@ -132,7 +143,8 @@ func routes(stopping context.Context, c Config, back *backend.Backend, log *slog
 	config.DocsPath, config.SchemasPath, config.CreateHooks = "", "", nil
 	native := humago.New(mux, config)
 	jobs.Register(native, jobs.Parts{Store: back.Store, Queue: back.Queue, Log: back.Log, Bell: back.Bell, Logger: log}, jobs.Options{
-		Tenant: c.Tenant, Heartbeat: c.Heartbeat, Write: c.ClientLimit, Stopping: stopping,
+		Tenant: c.Tenant, Timeout: map[completion.Lane]time.Duration{completion.Interactive: c.InteractiveTimeout, completion.Batch: c.BatchTimeout},
+		Heartbeat: c.Heartbeat, Write: c.ClientLimit, Stopping: stopping,
 		Stream: jobs.Stream{NATSURL: c.PublicNATSURL, WebSocketURL: c.PublicWebSocketURL},
 	})
 	registerHealth(native, back.Ready, log)

@@ -45,7 +45,7 @@ func setup(t *testing.T) *server {
 	back, n := testkit.Backend(t)
 	a, err := api.New(api.Config{
 		HTTPAddr: "127.0.0.1:0", Tenant: "acme", PublicNATSURL: n.ClientURL(), PublicWebSocketURL: n.WebSocketURL(),
-		Heartbeat: 20 * time.Millisecond, ClientLimit: 5 * time.Second, StopLimit: 5 * time.Second,
+		InteractiveTimeout: time.Hour, BatchTimeout: 24 * time.Hour, Heartbeat: 20 * time.Millisecond, ClientLimit: 5 * time.Second, StopLimit: 5 * time.Second,
 	}, back, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -95,7 +95,8 @@ func (s *summary) judge(e *errand, stored client.Job) {
 }
 
 // see checks what one viewer saw (I3, I4, I5). Where the log has discarded or lost what was before, a viewer is led on to a
-// started event or to the final one, which has the whole result unless that is large.
+// started event or to the final one, which has the whole result unless that is large. Of a log that has nothing left the
+// viewer gets the final event alone.
 func (s *summary) see(e *errand, stored client.Job, v *view) {
 	attempt, last, finals, led := 0, int64(0), 0, false
 	for _, ev := range v.events {
@@ -105,7 +106,7 @@ func (s *summary) see(e *errand, stored client.Job, v *view) {
 		case ev.Seq > last+1 && ev.Type != completion.EventStarted && !ev.Type.Final():
 			s.note(gaps, e, "%v", outline(v.events))
 		}
-		led = ev.Seq > last+1 && ev.Type.Final() || led && ev.Type != completion.EventStarted
+		led = ev.Type.Final() && (ev.Seq > last+1 || last == 0)
 		last = ev.Seq
 		if ev.Attempt < attempt {
 			s.note(zombies, e, "%v", outline(v.events))

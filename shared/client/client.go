@@ -56,7 +56,9 @@ type Job struct {
 	Usage        json.RawMessage   `json:"usage"`
 	FinishReason string            `json:"finish_reason"`
 	Error        *completion.Error `json:"error"`
+	RetryOf      string            `json:"retry_of"`
 	CreatedAt    time.Time         `json:"created_at"`
+	Deadline     time.Time         `json:"deadline"`
 	StartedAt    time.Time         `json:"started_at"`
 	FirstTokenAt time.Time         `json:"first_token_at"`
 	RetryAt      time.Time         `json:"retry_at"`
@@ -68,7 +70,8 @@ type Submission struct {
 	Request  json.RawMessage   `json:"request"` // the chat completion body
 	Lane     completion.Lane   `json:"lane,omitempty"`
 	Metadata map[string]string `json:"metadata,omitempty"`
-	Key      string            `json:"-"` // idempotency key; empty: none
+	Timeout  float64           `json:"timeout,omitempty"` // seconds until the job must have ended; 0: the lane's default
+	Key      string            `json:"-"`                 // idempotency key; empty: none
 }
 
 // Error is the API's answer to a request that it did not serve.
@@ -107,24 +110,42 @@ func (c *Client) Cancel(ctx context.Context, id string) (Job, error) {
 	return c.job(ctx, http.MethodPost, "/v1/jobs/"+url.PathEscape(id)+"/cancel", nil, nil)
 }
 
+// Retry makes a new job of one that failed, expired or was cancelled; asked again, it returns the same new job and false.
+func (c *Client) Retry(ctx context.Context, id string) (job Job, created bool, err error) {
+	resp, err := c.send(ctx, http.MethodPost, "/v1/jobs/"+url.PathEscape(id)+"/retry", nil, nil)
+	if err != nil {
+		return Job{}, false, err
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(&job); err != nil {
+		return Job{}, false, fmt.Errorf("read answer to a retry of %s: %w", id, err)
+	}
+	return job, resp.Header.Get("Idempotent-Replayed") != "true", nil
+}
+
 // Query narrows and pages a list. The zero value is the first page of everything, newest first.
 type Query struct {
-	State completion.State
-	Lane  completion.Lane
-	Limit int    // 0: the server's default
-	After string // the last id of the page before
+	State  completion.State
+	Lane   completion.Lane
+	Model  string
+	Oldest bool   // oldest first
+	Limit  int    // 0: the server's default
+	After  string // the last id of the page before
 }
 
 // List reads one page of jobs, without their results, and whether there are more.
 func (c *Client) List(ctx context.Context, q Query) (jobs []Job, more bool, err error) {
 	v := url.Values{}
-	for name, value := range map[string]string{"state": string(q.State), "lane": string(q.Lane), "after": q.After} {
+	for name, value := range map[string]string{"state": string(q.State), "lane": string(q.Lane), "model": q.Model, "after": q.After} {
 		if value != "" {
 			v.Set(name, value)
 		}
 	}
 	if q.Limit > 0 {
 		v.Set("limit", strconv.Itoa(q.Limit))
+	}
+	if q.Oldest {
+		v.Set("order", "asc")
 	}
 	var page struct {
 		Data    []Job `json:"data"`

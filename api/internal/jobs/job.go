@@ -27,7 +27,10 @@ type Job struct {
 	FinishReason *string           `json:"finish_reason" nullable:"true"`
 	Error        *completion.Error `json:"error" doc:"Why the latest attempt failed."`
 
+	RetryOf string `json:"retry_of,omitempty" doc:"The job that this one tries again."`
+
 	CreatedAt    time.Time  `json:"created_at"`
+	Deadline     *time.Time `json:"deadline" nullable:"true" doc:"The job must have ended by then, or expires."`
 	StartedAt    *time.Time `json:"started_at" nullable:"true" doc:"When a worker first took the job."`
 	FirstTokenAt *time.Time `json:"first_token_at" nullable:"true" doc:"When the latest attempt's first chunk came."`
 	RetryAt      *time.Time `json:"retry_at" nullable:"true" doc:"The next attempt starts no earlier."`
@@ -48,7 +51,7 @@ func (f *Face) view(j completion.Job) Job {
 		CancelRequested: j.CancelRequested && !j.State.Final(), Metadata: j.Metadata,
 		Subject: j.Ref().Subject(), Stream: f.stream, EventsURL: "/v1/jobs/" + j.ID + "/events",
 		Result: orNull(j.Result), Usage: orNull(j.Usage), FinishReason: orNil(j.FinishReason), Error: j.Error,
-		CreatedAt: j.CreatedAt.UTC(), StartedAt: moment(j.StartedAt), FirstTokenAt: moment(j.FirstTokenAt),
+		RetryOf: j.RetryOf, CreatedAt: j.CreatedAt.UTC(), Deadline: moment(j.Deadline), StartedAt: moment(j.StartedAt), FirstTokenAt: moment(j.FirstTokenAt),
 		RetryAt: moment(j.RetryAt), FinishedAt: moment(j.FinishedAt),
 	}
 	if v.Metadata == nil {

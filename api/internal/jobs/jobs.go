@@ -58,11 +58,12 @@ type Parts struct {
 
 // Options of a Face.
 type Options struct {
-	Tenant    string          // whose jobs they are
-	Stream    Stream          // where viewers connect
-	Heartbeat time.Duration   // pause between SSE comments while nothing happens
-	Write     time.Duration   // longest an SSE client may take to read one event
-	Stopping  context.Context // its end ends the event streams, with its cause
+	Tenant    string                            // whose jobs they are
+	Timeout   map[completion.Lane]time.Duration // until a job must have ended that says nothing about it
+	Stream    Stream                            // where viewers connect
+	Heartbeat time.Duration                     // pause between SSE comments while nothing happens
+	Write     time.Duration                     // longest an SSE client may take to read one event
+	Stopping  context.Context                   // its end ends the event streams, with its cause
 }
 
 // Face serves the routes.
@@ -92,6 +93,7 @@ func Register(api huma.API, p Parts, o Options) {
 		Summary: "Cancel a job", Description: "Ends the job in any state, keeping the text and usage so far. A running job is told to stop " +
 			"and shows cancel_requested until it has; a job in a final state is returned as it is.",
 	}, f.cancel)
+	f.registerRetry(api)
 	f.registerEvents(api)
 	nullable(api.OpenAPI().Components.Schemas.Map()["Job"], "error")
 }
@@ -113,7 +115,7 @@ type jobOutput struct{ Body Job }
 
 type submitOutput struct {
 	Location string `header:"Location"`
-	Replayed string `header:"Idempotent-Replayed" doc:"true if the key had a job already"`
+	Replayed string `header:"Idempotent-Replayed" doc:"true if there was such a job already"`
 	Body     Job
 }
 
@@ -122,6 +124,8 @@ type submitBody struct {
 	Request  map[string]any    `json:"request" doc:"An OpenAI chat completion body: model, messages and any other parameter. It reaches the upstream as it is, unknown parameters included; only stream and stream_options are set."`
 	Lane     completion.Lane   `json:"lane,omitempty" enum:"interactive,batch" default:"interactive" doc:"Batch jobs never delay interactive ones."`
 	Metadata map[string]string `json:"metadata,omitempty" doc:"At most 16 pairs, keys of at most 64 and values of at most 512 characters."`
+	Timeout  float64           `json:"timeout,omitempty" exclusiveMinimum:"0" maximum:"604800" doc:"Seconds until the job must have ended; otherwise it expires, keeping what it has. The default depends on the lane."`
+	Deadline time.Time         `json:"deadline,omitempty" doc:"The same as a time, instead of timeout."`
 }
 
 func (f *Face) registerSubmit(api huma.API) {
@@ -149,20 +153,28 @@ func (f *Face) submit(ctx context.Context, in *submitInput) (*submitOutput, erro
 		return nil, f.answer(ctx, err)
 	}
 	now := time.Now()
-	job, created, err := f.Store.Add(ctx, &completion.Job{
+	if body.Deadline.IsZero() {
+		body.Deadline = now.Add(f.opts.Timeout[body.Lane])
+	}
+	return f.accept(ctx, &completion.Job{
 		ID: completion.NewJobID(), Tenant: f.opts.Tenant, Lane: body.Lane, State: completion.Queued, Model: body.Model,
 		Request: body.Request, Metadata: body.Metadata, IdempotencyKey: in.Key, BodyHash: hash(in.Key, in.RawBody),
-		CreatedAt: now, UpdatedAt: now,
+		Deadline: body.Deadline, CreatedAt: now, UpdatedAt: now,
 	})
+}
+
+// accept stores and enqueues a new job, or answers with the one that is there already.
+func (f *Face) accept(ctx context.Context, job *completion.Job) (*submitOutput, error) {
+	stored, created, err := f.Store.Add(ctx, job)
 	if err != nil {
 		return nil, f.answer(ctx, err)
 	}
-	out := &submitOutput{Location: "/v1/jobs/" + job.ID, Body: f.view(job)}
+	out := &submitOutput{Location: "/v1/jobs/" + stored.ID, Body: f.view(stored)}
 	if !created {
 		out.Replayed = "true"
 		return out, nil
 	}
-	f.enqueue(ctx, job)
+	f.enqueue(ctx, stored)
 	return out, nil
 }
 

@@ -6,6 +6,7 @@ package request
 import (
 	"encoding/json"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
@@ -24,12 +25,16 @@ const (
 	MaxKey           = 255      // bytes of an idempotency key
 )
 
+// MaxTimeout is the longest time that a job may take, from its submission to its end.
+const MaxTimeout = 7 * 24 * time.Hour
+
 // Job is what POST /v1/jobs takes.
 type Job struct {
 	Request  json.RawMessage   // the chat completion body
 	Model    string            // as the body names it
 	Lane     completion.Lane   // default interactive
 	Metadata map[string]string // nil if there is none
+	Deadline time.Time         // the job must have ended by then; zero if nothing is said
 }
 
 // Parse reads and checks a whole body. Its errors are of type *completion.Error.
@@ -74,10 +79,38 @@ func (j *Job) field(name string, v gjson.Result) (err error) {
 		}
 	case "metadata":
 		j.Metadata, err = metadata(v)
+	case "timeout", "deadline":
+		err = j.limit(name, v)
 	default:
-		err = completion.Invalid(name, "The field %q is unknown; there are request, lane and metadata.", shorten(name))
+		err = completion.Invalid(name, "The field %q is unknown; there are request, lane, metadata, timeout and deadline.", shorten(name))
 	}
 	return err
+}
+
+// limit reads timeout, in seconds from now, or deadline, a time (RFC 3339).
+func (j *Job) limit(name string, v gjson.Result) error {
+	if v.Type == gjson.Null {
+		return nil
+	}
+	if !j.Deadline.IsZero() {
+		return completion.Invalid(name, "A job may have a timeout or a deadline, not both.")
+	}
+	now := time.Now()
+	switch at, err := time.Parse(time.RFC3339Nano, v.Str); {
+	case name == "timeout" && v.Type == gjson.Number && v.Num > 0 && v.Num <= MaxTimeout.Seconds():
+		j.Deadline = now.Add(time.Duration(v.Num * float64(time.Second)))
+	case name == "timeout":
+		return completion.Invalid(name, "The timeout must be a number of seconds above 0 and up to %.0f.", MaxTimeout.Seconds())
+	case v.Type != gjson.String || err != nil:
+		return completion.Invalid(name, "The deadline must be a time as in RFC 3339, for instance 2030-01-02T15:04:05Z.")
+	case !at.After(now):
+		return completion.Invalid(name, "The deadline has passed.")
+	case at.Sub(now) > MaxTimeout:
+		return completion.Invalid(name, "The deadline may be at most %.0f hours ahead.", MaxTimeout.Hours())
+	default:
+		j.Deadline = at
+	}
+	return nil
 }
 
 func metadata(v gjson.Result) (map[string]string, error) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -27,6 +28,22 @@ func TestParse_Accepts(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, completion.Interactive, job.Lane)
 	require.Nil(t, job.Metadata)
+}
+
+func TestParse_Deadline(t *testing.T) {
+	t.Parallel()
+	with := func(extra string) request.Job {
+		job, err := request.Parse([]byte(`{"request":` + chat + `,` + extra + `}`))
+		require.NoError(t, err, extra)
+		return job
+	}
+	require.True(t, with(`"timeout":null,"deadline":null`).Deadline.IsZero())
+	at := time.Now().Add(time.Hour).Truncate(time.Millisecond)
+	require.True(t, at.Equal(with(`"deadline":"`+at.Format(time.RFC3339Nano)+`"`).Deadline))
+	before := time.Now()
+	got := with(`"timeout":90.5`).Deadline
+	require.False(t, got.Before(before.Add(90*time.Second+500*time.Millisecond)))
+	require.False(t, got.After(time.Now().Add(90*time.Second+500*time.Millisecond)))
 }
 
 func TestParse_Refuses(t *testing.T) {
@@ -55,6 +72,16 @@ func TestParse_Refuses(t *testing.T) {
 		"unknown field":            {with(`"prio":1`), "prio", ""},
 		"unknown lane":             {with(`"lane":"fast"`), "lane", ""},
 		"lane number":              {with(`"lane":1`), "lane", ""},
+		"timeout text":             {with(`"timeout":"30s"`), "timeout", ""},
+		"timeout zero":             {with(`"timeout":0`), "timeout", ""},
+		"timeout negative":         {with(`"timeout":-1`), "timeout", ""},
+		"timeout too long":         {with(`"timeout":604801`), "timeout", ""},
+		"timeout endless":          {with(`"timeout":1e999`), "timeout", ""},
+		"deadline number":          {with(`"deadline":1900000000`), "deadline", ""},
+		"deadline no time":         {with(`"deadline":"tomorrow"`), "deadline", ""},
+		"deadline past":            {with(`"deadline":"2020-01-01T00:00:00Z"`), "deadline", ""},
+		"deadline far":             {with(`"deadline":"2999-01-01T00:00:00Z"`), "deadline", ""},
+		"both":                     {with(`"timeout":1,"deadline":"` + time.Now().Add(time.Hour).Format(time.RFC3339) + `"`), "deadline", ""},
 		"metadata array":           {with(`"metadata":[]`), "metadata", ""},
 		"metadata number":          {with(`"metadata":{"a":1}`), "metadata.a", ""},
 		"metadata long key":        {with(`"metadata":{"` + strings.Repeat("k", 65) + `":"v"}`), "metadata." + strings.Repeat("k", 64) + "…", ""},

@@ -22,6 +22,7 @@ type askCmd struct {
 	Model  string          `short:"m" env:"SLUICE_MODEL" default:"sim" help:"Model to ask."`
 	System string          `short:"s" help:"System message."`
 	Lane   completion.Lane `default:"interactive" help:"interactive or batch."`
+	Limit  time.Duration   `name:"timeout" help:"Give up after this long, as 30s; by default the server decides."`
 	JSON   bool            `name:"json" help:"Print each event as a line of JSON instead of the text."`
 }
 
@@ -35,7 +36,7 @@ func (c *askCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	job, err := api.Submit(ctx, client.Submission{Request: request, Lane: c.Lane})
+	job, err := api.Submit(ctx, client.Submission{Request: request, Lane: c.Lane, Timeout: c.Limit.Seconds()})
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"sluice/migrations"
+	"sluice/shared/completion"
 	"sluice/shared/queue"
 	"sluice/shared/store"
 )
@@ -72,11 +73,12 @@ func (c *doctorCmd) checks() []check {
 		{"API", "", c.checkAPI, "Start it with make run, or set SLUICE_API_URL."},
 		{"PostgreSQL", unset(c.DatabaseURL, "SLUICE_DATABASE_URL"), c.checkDatabase, "Check SLUICE_DATABASE_URL, and run migrate up."},
 		{"Redis", unset(c.RedisURL, "SLUICE_REDIS_URL"), c.checkRedis, "Check SLUICE_REDIS_URL, and set maxmemory-policy to noeviction."},
+		{"queue", unset(c.RedisURL, "SLUICE_REDIS_URL"), c.checkQueue, "They do not run and do no harm; delete them with: asynq task deleteall --queue LANE --state archived"},
 		{"NATS", unset(c.NATSURL, "SLUICE_NATS_URL"), c.checkNATS, "Check SLUICE_NATS_URL, and that the server runs with JetStream (-js)."},
 		{"upstream", "", c.checkUpstream, "Check OPENAI_BASE_URL and OPENAI_API_KEY."},
 	}
 	if c.UpstreamURL == "" && c.UpstreamKey == "" {
-		checks[4].skip = "neither OPENAI_API_KEY nor OPENAI_BASE_URL is set; the all-in-one uses the simulated model"
+		checks[len(checks)-1].skip = "neither OPENAI_API_KEY nor OPENAI_BASE_URL is set; the all-in-one uses the simulated model"
 	}
 	return checks
 }
@@ -155,6 +157,26 @@ func (c *doctorCmd) checkRedis(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("maxmemory-policy is %s: it may throw tasks away", p)
 	}
 	return "answers, and evicts nothing", nil
+}
+
+// checkQueue shows the tasks that nobody can read.
+func (c *doctorCmd) checkQueue(ctx context.Context) (string, error) {
+	rc, err := queue.Open(c.RedisURL, 1)
+	if err != nil {
+		return "", err
+	}
+	defer rc.Close()
+	var errs []error
+	for _, lane := range completion.Lanes {
+		list, err := queue.NewClient(rc, nil).Poison(ctx, lane)
+		if err != nil {
+			return "", err
+		}
+		for _, p := range list {
+			errs = append(errs, fmt.Errorf("lane %s: task %s of %s cannot be read: %s", lane, p.ID, p.At.Local().Format(time.DateTime), p.Why))
+		}
+	}
+	return "every task can be read", errors.Join(errs...)
 }
 
 func (c *doctorCmd) checkNATS(ctx context.Context) (string, error) {

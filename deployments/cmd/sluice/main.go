@@ -26,6 +26,7 @@ type program struct {
 	Get    getCmd    `cmd:"" help:"Show a job."`
 	List   listCmd   `cmd:"" help:"List jobs, newest first."`
 	Cancel cancelCmd `cmd:"" help:"Cancel a job, keeping what it has so far."`
+	Retry  retryCmd  `cmd:"" help:"Try jobs again that failed, expired or were cancelled."`
 	Sim    simCmd    `cmd:"" help:"Run the simulated model alone, as an OpenAI-compatible server."`
 	Config configCmd `cmd:"" help:"Print a reference of all settings."`
 	Doctor doctorCmd `cmd:"" help:"Check each server and say what is wrong."`

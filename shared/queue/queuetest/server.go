@@ -94,6 +94,16 @@ func poisonIsArchived(t *testing.T, b *bundle) {
 	b.poison(t, tasks[2], "completion", `junk`)
 	b.poison(t, tasks[3], "something", `{"v":1,"tenant":"acme","job":"x"}`)
 	b.becomes(t, queue.Depth{Archived: 4})
+	listed, err := b.client.Poison(t.Context(), completion.Interactive)
+	require.NoError(t, err)
+	require.Len(t, listed, 4)
+	for _, p := range listed {
+		require.Contains(t, p.Why, "cannot be read")
+		require.WithinDuration(t, time.Now(), p.At, patience)
+	}
+	none, err := b.client.Poison(t.Context(), completion.Batch)
+	require.NoError(t, err)
+	require.Empty(t, none)
 	b.enqueue(t, newTask(completion.Interactive))
 	receive(t, got)
 	for _, err := range b.client.EnqueueAll(t.Context(), tasks) {

@@ -1,0 +1,42 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"sluice/shared/completion"
+)
+
+func (f *Face) registerRetry(api huma.API) {
+	huma.Register(api, huma.Operation{
+		OperationID: "retry-job", Method: http.MethodPost, Path: "/v1/jobs/{id}/retry", Tags: tags, Errors: []int{404, 409, 503},
+		DefaultStatus: http.StatusAccepted,
+		Summary:       "Try a job again", Description: "Makes a new job of one that failed, expired or was cancelled: the same request, lane, " +
+			"metadata and time, with retry_of naming the old one, which stays as it is. A job is tried again once: a repeat answers with the same " +
+			"new job. 409 for a job that completed or has not ended.",
+	}, f.retry)
+}
+
+func (f *Face) retry(ctx context.Context, in *idInput) (*submitOutput, error) {
+	old, err := f.find(ctx, in.ID)
+	if err != nil {
+		return nil, f.answer(ctx, err)
+	}
+	if !old.State.Final() || old.State == completion.Completed {
+		return nil, f.answer(ctx, completion.NewError(completion.CodeNotRetryable,
+			fmt.Sprintf("The job is %s; only one that failed, expired or was cancelled can be tried again.", old.State)))
+	}
+	now := time.Now()
+	job := completion.Job{
+		ID: completion.NewJobID(), Tenant: old.Tenant, Lane: old.Lane, State: completion.Queued, Model: old.Model,
+		Request: old.Request, Metadata: old.Metadata, RetryOf: old.ID, CreatedAt: now, UpdatedAt: now,
+	}
+	if !old.Deadline.IsZero() {
+		job.Deadline = now.Add(old.Deadline.Sub(old.CreatedAt))
+	}
+	return f.accept(ctx, &job)
+}
