@@ -72,6 +72,7 @@ func TestSluice(t *testing.T) {
 	t.Run("Ask_InterruptCancels_I9", i.askInterrupted)
 	t.Run("Ask_SaysWhatIsWrong", i.askFails)
 	t.Run("Tail_Get_List_Cancel", i.lookAtJobs)
+	t.Run("Retry", i.retry)
 	t.Run("Doctor_FindsWhatIsWrong", i.doctor)
 	t.Run("Viewer_MayReadAndNoMore", i.viewerReads)
 	t.Run("Reference_IsServed", i.referenceServed)
@@ -163,6 +164,41 @@ func (i *installation) lookAtJobs(t *testing.T) {
 	require.Equal(t, completion.Cancelled, i.api(t).finished(t, long.ID).State)
 }
 
+// retry tries jobs again, by name and by filter, and asks in vain with a time limit.
+func (i *installation) retry(t *testing.T) {
+	t.Parallel()
+	p := i.sluice("ask", "--timeout", "300ms", "--model", "sim?tps=0&stall=9&key=late", prompt).run(t)
+	require.Equal(t, 1, p.code(t))
+	require.Contains(t, p.err.String(), "expired: deadline_exceeded")
+	late := regexp.MustCompile(jobID).FindString(p.err.String())
+	require.Equal(t, completion.Expired, i.api(t).read(t, late).State)
+
+	one := i.api(t).submit(t, "fail=400&key=again")
+	two := i.api(t).submit(t, "fail=400&key=again")
+	for _, job := range []client.Job{one, two} {
+		require.Equal(t, completion.Failed, i.api(t).finished(t, job.ID).State)
+	}
+	require.Regexp(t, one.ID+" is tried again as "+jobID, i.sluice("retry", one.ID).succeed(t))
+	all := []string{"retry", "--all", "--model", "sim?fail=400&key=again"}
+	dry := i.sluice(append(all, "--dry-run")...).succeed(t)
+	require.Contains(t, dry, one.ID+"\n")
+	out := i.sluice(all...).succeed(t)
+	require.Contains(t, out, one.ID+" was tried again before, as job_")
+	require.Regexp(t, two.ID+" is tried again as "+jobID, out)
+
+	again := regexp.MustCompile(two.ID + " is tried again as (" + jobID + ")").FindStringSubmatch(out)[1]
+	require.Equal(t, completion.Failed, i.api(t).finished(t, again).State)
+	require.Equal(t, two.ID, i.api(t).read(t, again).RetryOf)
+	done := i.api(t).submit(t, "tps=0")
+	i.api(t).finished(t, done.ID)
+	p = i.sluice("retry", done.ID, "job_none", late).run(t)
+	require.Equal(t, 1, p.code(t), "%s", p)
+	require.Contains(t, p.err.String(), done.ID+": The job is completed")
+	require.Contains(t, p.err.String(), "1 tried again, 0 were before, 2 refused")
+	require.Equal(t, 2, i.sluice("retry").run(t).code(t), "neither jobs nor --all")
+	require.Equal(t, 2, i.sluice("retry", "--all", one.ID).run(t).code(t))
+}
+
 func (i *installation) doctor(t *testing.T) {
 	t.Parallel()
 	out := i.sluice("doctor").succeed(t)
@@ -228,7 +264,7 @@ func TestSluice_ExplainsItself(t *testing.T) {
 	require.Contains(t, program{name: "sluice"}.succeed(t), "Usage: sluice <command>")
 	require.Contains(t, program{name: "sluice", args: []string{"--version"}}.succeed(t), "sluice ")
 	require.Contains(t, program{name: "sluice", args: []string{"config"}}.succeed(t), "SLUICE_WEBSOCKET_ADDR")
-	for _, command := range []string{"up", "ask", "tail", "get", "list", "cancel", "sim", "config", "doctor"} {
+	for _, command := range []string{"up", "ask", "tail", "get", "list", "cancel", "retry", "sim", "config", "doctor"} {
 		require.Contains(t, program{name: "sluice", args: []string{command, "--help"}}.succeed(t), "Usage: sluice "+command)
 	}
 	for _, name := range []string{"api", "worker", "migrate"} {
