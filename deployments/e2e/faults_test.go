@@ -46,6 +46,7 @@ func TestFaults(t *testing.T) {
 	close(struck)
 	defer time.AfterFunc(patience, cancel).Stop() // what has not ended by then is lost
 	running.Wait()
+	work.lookBack(ctx)
 
 	sum := in.verify(t, work)
 	sum.print(os.Stdout, in, work)
@@ -86,7 +87,7 @@ func startRuin(t *testing.T) *ruin {
 	in.env = []string{
 		"SLUICE_DATABASE_URL=" + database.URL(), "SLUICE_REDIS_URL=" + in.redis.URL(), "SLUICE_NATS_URL=" + in.nats.url,
 		"SLUICE_PUBLIC_WEBSOCKET_URL=" + in.nats.websocket, "OPENAI_BASE_URL=" + in.simURL + "/v1",
-		"SLUICE_EVENT_BYTES=1048576", // small enough that the run fills it
+		"SLUICE_EVENT_BYTES=4194304", // small enough that a long run fills it, and keeps what runs
 		"SLUICE_WORKER_TTL=" + deadAfter.String(), "SLUICE_UPSTREAM_IDLE=2s", "SLUICE_RETRY_BASE=100ms", "SLUICE_RETRY_MAX=1s",
 		"SLUICE_INTERACTIVE_ATTEMPTS=50", "SLUICE_BATCH_ATTEMPTS=50", "SLUICE_DRAIN_LIMIT=1s", "SLUICE_STOP_LIMIT=2s",
 	}

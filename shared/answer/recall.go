@@ -18,7 +18,8 @@ type Recalled struct {
 }
 
 // Recall folds the records of a job's log, from the oldest on, to the latest attempt's answer. ok is false if the log
-// does not have that attempt from its start: it is empty, or it has discarded what was said.
+// does not have that attempt from its start: it is empty, or it has discarded what was said. A storing event with a
+// result needs nothing before it.
 func Recall(records iter.Seq2[completion.Record, error]) (r *Recalled, ok bool, err error) {
 	last := int64(0)
 	for record, err := range records {
@@ -31,6 +32,9 @@ func Recall(records iter.Seq2[completion.Record, error]) (r *Recalled, ok bool, 
 		case r == nil || record.Seq != last+1 || record.Attempt != r.Attempt && record.Type != completion.EventStoring:
 			r = nil
 		}
+		if r == nil && record.Type == completion.EventStoring {
+			r = kept(record)
+		}
 		if r != nil {
 			if err := r.add(record); err != nil {
 				return nil, false, err
@@ -39,6 +43,14 @@ func Recall(records iter.Seq2[completion.Record, error]) (r *Recalled, ok bool, 
 		last = record.Seq
 	}
 	return r, r != nil, nil
+}
+
+// kept begins with a storing event, if that has the whole result.
+func kept(record completion.Record) *Recalled {
+	if e, err := record.Event(); err != nil || len(e.Result) == 0 {
+		return nil
+	}
+	return &Recalled{Attempt: record.Attempt}
 }
 
 func (r *Recalled) add(record completion.Record) error {

@@ -62,6 +62,10 @@ func TestRecall_I2_LatestAttempt(t *testing.T) {
 		require.NoError(t, err, name)
 		require.False(t, ok, name)
 	}
+	r, ok, err = Recall(recorded(t, delta(1, "x", "null"), completion.Event{Type: completion.EventStoring, Attempt: 1, State: completion.Completed, Result: []byte(`{"id":"c"}`)}))
+	require.NoError(t, err)
+	require.True(t, ok, "the result was kept, whatever the log has discarded")
+	require.JSONEq(t, `{"id":"c"}`, string(r.Ended.Result))
 	away := errors.New("away")
 	_, _, err = Recall(func(yield func(completion.Record, error) bool) { yield(completion.Record{}, away) })
 	require.ErrorIs(t, err, away)

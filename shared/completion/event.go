@@ -25,8 +25,8 @@ const (
 // Final reports whether an event of this type is the last of its job.
 func (t EventType) Final() bool { return State(t).Final() }
 
-// MaxEventBytes is the largest event that is published; a final event over it leaves its result (or partial) out, and
-// the viewer reads it from the API.
+// MaxEventBytes is the largest event that is published; a final or storing event over it leaves its result (or partial)
+// out, and the viewer reads it from the API.
 const MaxEventBytes = 200 << 10
 
 // Event is one message on a job's subject. Readers ignore fields that they do not know.
@@ -47,16 +47,16 @@ type Event struct {
 	State   State      `json:"state,omitempty"`    // storing: the final state that the job will have
 	Error   *Error     `json:"error,omitempty"`    // retrying, storing, failed, cancelled, expired
 
-	Result       json.RawMessage `json:"result,omitempty"`  // completed: the chat.completion
+	Result       json.RawMessage `json:"result,omitempty"`  // completed: the chat.completion; storing: what there is of it
 	Partial      json.RawMessage `json:"partial,omitempty"` // failed, cancelled, expired: the chat.completion so far
 	Usage        json.RawMessage `json:"usage,omitempty"`
 	FinishReason string          `json:"finish_reason,omitempty"`
 }
 
 // Encode renders e as one line of JSON. Raw parts keep their bytes, unlike with json.Marshal, which would re-escape
-// them. A final event above MaxEventBytes is rendered without its result or partial.
+// them. A final or storing event above MaxEventBytes is rendered without its result or partial.
 func (e *Event) Encode() ([]byte, error) {
-	if e.Type.Final() && len(e.Result)+len(e.Partial) > MaxEventBytes-8<<10 {
+	if (e.Type.Final() || e.Type == EventStoring) && len(e.Result)+len(e.Partial) > MaxEventBytes-8<<10 {
 		small := *e
 		small.Result, small.Partial = nil, nil
 		e = &small

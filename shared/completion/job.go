@@ -62,6 +62,14 @@ type Outcome struct {
 	Unsaid       bool // the log was away: whoever closes it must restate the result first (I4)
 }
 
+// StoringEvent is the event that keeps the outcome of attempt n in the log until it is stored.
+func (o *Outcome) StoringEvent(attempt int) Event {
+	return Event{
+		Type: EventStoring, Attempt: attempt, At: o.At, State: o.State, Error: o.Error,
+		Result: o.Result, Usage: o.Usage, FinishReason: o.FinishReason,
+	}
+}
+
 // Retry is how an attempt ended that another will follow.
 type Retry struct {
 	Outcome           // State is Queued

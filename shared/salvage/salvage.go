@@ -48,16 +48,17 @@ func attempt(ctx context.Context, log completion.Log, job completion.Job, decide
 	if state == "" {
 		return o, false, nil
 	}
-	now := time.Now()
 	o = completion.Outcome{
 		State: state, Upstream: r.Upstream, Result: r.Answer.Completion(), Usage: r.Answer.Usage(),
-		FinishReason: r.Answer.FinishReason(), Error: failure, FirstTokenAt: r.First, At: now,
+		FinishReason: r.Answer.FinishReason(), Error: failure, FirstTokenAt: r.First, At: time.Now(),
+	}
+	if r.Ended != nil && len(r.Ended.Result) > 0 {
+		o.Result, o.Usage, o.FinishReason = r.Ended.Result, r.Ended.Usage, r.Ended.FinishReason
 	}
 	if o.Usage == nil {
 		o.Usage = r.Answer.Estimate(job.Request)
 	}
-	err = tail.Append(ctx, completion.Event{Type: completion.EventStoring, Attempt: job.Attempt, At: now, State: state, Error: failure})
-	if err != nil {
+	if err = tail.Append(ctx, o.StoringEvent(job.Attempt)); err != nil {
 		return o, false, fmt.Errorf("salvage: %w", err)
 	}
 	return o, true, nil

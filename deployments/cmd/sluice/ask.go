@@ -150,6 +150,7 @@ func (p *printer) print(e completion.Event) error {
 		p.text(e.Chunks)
 	case completion.EventRetrying:
 		fmt.Fprintf(p.t.err, "\n%s Trying again.\n", e.Error.Message)
+	case completion.EventStoring: // says nothing to a reader
 	case completion.EventCompleted:
 		p.end(e)
 	default:

@@ -42,16 +42,15 @@ func (g *Generator) end(ctx context.Context, job completion.Job, o completion.Ou
 // keepLimit is how long storing the outcome is put off for writing it to the log.
 const keepLimit = 5 * time.Second
 
-// keep appends the outcome to the log, which holds the answer already: it survives this process until the store is back
-// (I2). It does so once, when all chunks are out.
+// keep appends the outcome to the log: it survives this process until the store is back (I2). An answer too large for an
+// event is in the log already, in its chunks. It does so once, when all of them are out.
 func (g *Generator) keep(ctx context.Context, s *speech, o completion.Outcome) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepLimit)
 	defer cancel()
 	if s.kept || s.wait(ctx) != nil {
 		return
 	}
-	e := completion.Event{Type: completion.EventStoring, Attempt: s.start.Attempt, At: o.At, State: o.State, Error: o.Error}
-	if err := s.say(ctx, e); err != nil {
+	if err := s.say(ctx, o.StoringEvent(s.start.Attempt)); err != nil {
 		g.logger.Warn("outcome not written to the log", "job_id", s.ref.Job, "error", err)
 		return
 	}
