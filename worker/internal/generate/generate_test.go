@@ -86,9 +86,12 @@ func (m *memory) Finish(_ context.Context, _ completion.Ref, attempt int, o comp
 	return m.job, nil
 }
 
-func (m *memory) Open(context.Context, completion.Ref) (completion.Tail, error) {
+func (m *memory) Open(ctx context.Context, _ completion.Ref) (completion.Tail, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	if m.logging != nil {
 		return nil, m.logging
 	}
@@ -128,9 +131,12 @@ func (m *memory) Follow(context.Context, completion.Ref, int64) iter.Seq2[comple
 	panic("an attempt does not follow")
 }
 
-func (m *memory) Seal(context.Context, completion.Job) error {
+func (m *memory) Seal(ctx context.Context, _ completion.Job) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	m.sealed++
 	return nil
 }
@@ -156,6 +162,9 @@ func (t *tail) Append(ctx context.Context, e completion.Event) error {
 	}
 	t.m.mu.Lock()
 	defer t.m.mu.Unlock()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if t.m.lost {
 		t.m.lost = false
 		return completion.ErrLogLost

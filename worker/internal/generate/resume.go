@@ -20,7 +20,8 @@ func (g *Generator) resume(ctx context.Context, job completion.Job) (done bool, 
 	if job.Attempt == 1 {
 		return false, nil
 	}
-	limited, cancel := context.WithTimeout(ctx, salvageLimit)
+	calm := context.WithoutCancel(ctx) // a cancel is what may have to be stored
+	limited, cancel := context.WithTimeout(calm, salvageLimit)
 	defer cancel()
 	outcome, ok, err := salvage.Attempt(limited, g.log, job, func(r *answer.Recalled) (completion.State, *completion.Error) {
 		return salvage.Verdict(job, r)
@@ -40,7 +41,7 @@ func (g *Generator) resume(ctx context.Context, job completion.Job) (done bool, 
 	if err != nil && !errors.Is(err, completion.ErrFinal) {
 		return true, g.refused(job, err)
 	}
-	return true, g.seal(ctx, stored)
+	return true, g.seal(calm, stored)
 }
 
 // confirm asks the store whether job's attempt is still the latest, for as long as the store is away. completion.ErrStale:
