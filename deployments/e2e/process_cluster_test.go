@@ -54,6 +54,19 @@ func startCluster(t *testing.T, apis, workers int, env ...string) *cluster {
 	return c
 }
 
+// startProxied starts an installation of one api and no worker yet, whose programs reach the database through the proxy.
+func startProxied(t *testing.T) (*cluster, *proxy) {
+	t.Helper()
+	c := startServers(t)
+	c.migrate(t, "up")
+	direct, _ := through(t, c.database, "")
+	p := startProxy(t, direct)
+	_, proxied := through(t, c.database, p.addr())
+	c.env = append(c.env, "SLUICE_DATABASE_URL="+proxied)
+	c.startAPI(t, "127.0.0.1:0").ready(t)
+	return c, p
+}
+
 // migrate runs the program migrate and returns what it printed.
 func (c *cluster) migrate(t *testing.T, command string) string {
 	t.Helper()

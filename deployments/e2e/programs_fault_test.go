@@ -141,14 +141,8 @@ func TestDatabase_I2_AwayAtTheEnd(t *testing.T) {
 	for name, fault := range map[string]fault{"Refused": refused, "Silent": silent} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := startServers(t)
-			c.migrate(t, "up")
-			direct, _ := through(t, c.database, "")
-			p := startProxy(t, direct)
-			_, proxied := through(t, c.database, p.addr())
-			c.env = append(c.env, "SLUICE_DATABASE_URL="+proxied)
-			a := c.startAPI(t, "127.0.0.1:0")
-			a.ready(t)
+			c, p := startProxied(t)
+			a := c.apis[0]
 			c.startWorker(t)
 
 			job := a.submit(t, "tps=100&tokens=180&key=once")

@@ -21,14 +21,8 @@ import (
 // before the database is back.
 func TestDatabase_I2_WorkerKilledWhileAway(t *testing.T) {
 	t.Parallel()
-	c := startServers(t)
-	c.migrate(t, "up")
-	direct, _ := through(t, c.database, "")
-	p := startProxy(t, direct)
-	_, proxied := through(t, c.database, p.addr())
-	c.env = append(c.env, "SLUICE_DATABASE_URL="+proxied)
-	a := c.startAPI(t, "127.0.0.1:0")
-	a.ready(t)
+	c, p := startProxied(t)
+	a := c.apis[0]
 	first := c.startWorker(t)
 
 	job := a.submit(t, "tps=100&tokens=180&key=once")
