@@ -137,7 +137,8 @@ func (s *summary) see(e *errand, stored client.Job, v *view) {
 
 // costs checks that no generation was begun without need: after an attempt whose whole answer was in the log already, or
 // after one that neither failed nor could have been lost with its worker; and that the upstream was not asked more often
-// than attempts were made. An upstream that is killed takes its last counts along.
+// than attempts were made. An upstream that is killed takes its last counts along. A failed attempt may not get to say so:
+// when Redis was wiped, the next one may start as soon as the failure is stored.
 func (s *summary) costs(in *ruin, e *errand, stored client.Job, events []completion.Event) {
 	finished, failed, before := false, true, time.Time{}
 	attempt := 0
@@ -147,7 +148,7 @@ func (s *summary) costs(in *ruin, e *errand, stored client.Job, events []complet
 			if ev.Attempt != attempt && finished {
 				s.note(needless, e, "the answer was whole: %v", outline(events))
 			}
-			if attempt != 0 && ev.Attempt != attempt && !failed && !in.excuse(before, ev.At) {
+			if attempt > e.fails && ev.Attempt != attempt && !failed && !in.excuse(before, ev.At) {
 				s.note(needless, e, "no worker was lost: %v", outline(events))
 			}
 			finished, failed, before, attempt = false, false, ev.At, ev.Attempt

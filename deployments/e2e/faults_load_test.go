@@ -22,6 +22,7 @@ type script struct {
 	state      completion.State
 	text       string // the whole answer; empty: only its beginning is known
 	cancel     bool   // somebody cancels it in mid-stream
+	fails      int    // so many attempts fail by what the upstream does
 	repeats    bool   // the transport may ask again without an attempt
 }
 
@@ -34,14 +35,14 @@ var scripts = []script{
 	{directives: "tps=15&tokens=60", weight: 4, state: completion.Completed, text: sixty},
 	{directives: "tps=0&tokens=60", weight: 3, state: completion.Completed, text: sixty},
 	{directives: "tps=0&big=300000", weight: 2, state: completion.Completed, text: strings.Repeat("x", 300_000)},
-	{directives: "tps=100&tokens=60&cut=30&times=2", weight: 1, state: completion.Completed, text: sixty},
-	{directives: "tps=100&tokens=60&stall=30&times=1", weight: 1, state: completion.Completed, text: sixty},
-	{directives: "tps=100&tokens=60&reset=30&times=1", weight: 1, state: completion.Completed, text: sixty},
-	{directives: "tps=100&tokens=60&reset=0&times=1", weight: 1, state: completion.Completed, text: sixty, repeats: true},
-	{directives: "tps=100&tokens=60&garbage=20&times=1", weight: 1, state: completion.Completed, text: sixty},
-	{directives: "tps=100&tokens=60&fail=429&retry_after=1&times=1", weight: 1, state: completion.Completed, text: sixty},
-	{directives: "tps=100&tokens=60&fail=500&times=2", weight: 1, state: completion.Completed, text: sixty},
-	{directives: "tps=100&tokens=60&fail=503&times=1", weight: 1, state: completion.Completed, text: sixty},
+	{directives: "tps=100&tokens=60&cut=30&times=2", weight: 1, state: completion.Completed, text: sixty, fails: 2},
+	{directives: "tps=100&tokens=60&stall=30&times=1", weight: 1, state: completion.Completed, text: sixty, fails: 1},
+	{directives: "tps=100&tokens=60&reset=30&times=1", weight: 1, state: completion.Completed, text: sixty, fails: 1},
+	{directives: "tps=100&tokens=60&reset=0&times=1", weight: 1, state: completion.Completed, text: sixty, fails: 1, repeats: true},
+	{directives: "tps=100&tokens=60&garbage=20&times=1", weight: 1, state: completion.Completed, text: sixty, fails: 1},
+	{directives: "tps=100&tokens=60&fail=429&retry_after=1&times=1", weight: 1, state: completion.Completed, text: sixty, fails: 1},
+	{directives: "tps=100&tokens=60&fail=500&times=2", weight: 1, state: completion.Completed, text: sixty, fails: 2},
+	{directives: "tps=100&tokens=60&fail=503&times=1", weight: 1, state: completion.Completed, text: sixty, fails: 1},
 	{directives: "fail=400", weight: 1, state: completion.Failed},
 	{directives: "tps=50&tokens=100000", weight: 1, state: completion.Cancelled, cancel: true},
 }

@@ -110,20 +110,20 @@ func (a *apiProcess) ready(t *testing.T) {
 // answerLimit is when a request hangs: well above what an api takes at most while a server behind it is silent.
 const answerLimit = 40 * time.Second
 
-// answer is what an api answered; its status is 0 if it did not.
-type answer struct {
+// response is what an api answered; its status is 0 if it did not.
+type response struct {
 	status int
 	header http.Header
 	body   string
 }
 
-func (a *apiProcess) get(t *testing.T, path string) answer {
+func (a *apiProcess) get(t *testing.T, path string) response {
 	t.Helper()
 	return a.do(t, http.MethodGet, path, "")
 }
 
 // do sends a request with pairs of header names and values.
-func (a *apiProcess) do(t *testing.T, method, path, body string, header ...string) answer {
+func (a *apiProcess) do(t *testing.T, method, path, body string, header ...string) response {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), answerLimit)
 	defer cancel()
@@ -134,16 +134,16 @@ func (a *apiProcess) do(t *testing.T, method, path, body string, header ...strin
 	}
 	resp, err := web.Do(req)
 	if err != nil {
-		return answer{body: err.Error()}
+		return response{body: err.Error()}
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
-	return answer{resp.StatusCode, resp.Header, string(text)}
+	return response{resp.StatusCode, resp.Header, string(text)}
 }
 
 // refused checks that an answer is an error in the envelope.
-func (a answer) refused(t *testing.T, status int, code completion.Code, param string) {
+func (a response) refused(t *testing.T, status int, code completion.Code, param string) {
 	t.Helper()
 	require.Equal(t, status, a.status, a.body)
 	e := gjson.Get(a.body, "error")

@@ -17,7 +17,7 @@ import (
 // viewer follows a job to its end.
 type viewer struct {
 	name string
-	next chan completion.Event // has room for every event of a test's job
+	next chan completion.Event // what has no room here is only in all
 	done chan struct{}
 	all  []completion.Event // valid once done is closed, as err
 	err  error
@@ -36,7 +36,10 @@ func watch(t *testing.T, name string, follow func(context.Context) iter.Seq2[com
 				return
 			}
 			v.all = append(v.all, e)
-			v.next <- e
+			select {
+			case v.next <- e:
+			default:
+			}
 		}
 	}()
 	t.Cleanup(func() {

@@ -27,6 +27,7 @@
 //	split_surrogate     0 or 1            the answer begins with 😀, cut in two deltas between its \u escapes
 //	nul                 0 or 1            the answer begins with U+0000
 //	bad_utf8            0 or 1            the answer begins with the byte 0xff
+//	nousage             0 or 1            a stream says nothing of usage, even if it is asked to
 //
 // Faults, all of which end when "times" is used up:
 //

@@ -21,7 +21,7 @@ type script struct {
 	big       int // -1: off
 	comments  int // 0: off
 
-	idChanges, nullContent, splitSurrogate, nul, badUTF8 bool
+	idChanges, nullContent, splitSurrogate, nul, badUTF8, noUsage bool
 
 	key   string
 	times int // 0: always
@@ -60,6 +60,7 @@ var directives = map[string]setter{
 	"split_surrogate": flag(func(s *script) *bool { return &s.splitSurrogate }),
 	"nul":             flag(func(s *script) *bool { return &s.nul }),
 	"bad_utf8":        flag(func(s *script) *bool { return &s.badUTF8 }),
+	"nousage":         flag(func(s *script) *bool { return &s.noUsage }),
 
 	"key":             text(func(s *script) *string { return &s.key }),
 	"times":           number(func(s *script) *int { return &s.times }, 1, 1_000_000),

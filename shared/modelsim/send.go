@@ -151,7 +151,7 @@ func (s *streamer) finish() error {
 			return err
 		}
 	}
-	if s.req.StreamOptions.IncludeUsage {
+	if s.req.StreamOptions.IncludeUsage && !s.script.noUsage {
 		if err := s.write("data: "+s.head("chat.completion.chunk", s.n)+`,"choices":[],"usage":`+s.usage+"}\n\n", false); err != nil {
 			return err
 		}
