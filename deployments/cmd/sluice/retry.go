@@ -61,17 +61,26 @@ type retrier struct {
 	made, known, refused int
 }
 
+// all tries again the jobs that match now, the oldest first. What fails meanwhile is left: it may be what was just tried
+// again.
 func (r *retrier) all(ctx context.Context, q client.Query) error {
+	newest := q
+	newest.Oldest, newest.Limit = false, 1
+	page, _, err := r.api.List(ctx, newest)
+	if err != nil || len(page) == 0 {
+		return err
+	}
+	last := page[0].ID // ids are in the order of creation
 	for more := true; more; {
-		var page []client.Job
-		var err error
 		if page, more, err = r.api.List(ctx, q); err != nil {
 			return err
 		}
 		var ids []string
 		for _, job := range page {
+			if q.After = job.ID; job.ID > last {
+				return r.each(ctx, ids)
+			}
 			ids = append(ids, job.ID)
-			q.After = job.ID
 		}
 		if err := r.each(ctx, ids); err != nil {
 			return err
