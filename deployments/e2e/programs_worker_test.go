@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/hibiken/asynq"
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
@@ -127,4 +128,23 @@ func TestLanes_I10(t *testing.T) {
 	job := a.submit(t, "tps=0")
 	require.Equal(t, completion.Completed, a.finished(t, job.ID).State)
 	require.EqualValues(t, 2, c.Stats().InFlight)
+}
+
+// TestQueue_PoisonIsShown puts a task into the queue that nobody can read.
+func TestQueue_PoisonIsShown(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 1, 1)
+	a := c.apis[0]
+	_, err := asynq.NewClientFromRedisClient(c.redis.Client(t)).Enqueue(asynq.NewTask("completion", []byte(`{"v":`)), asynq.Queue("interactive"), asynq.TaskID("junk"))
+	require.NoError(t, err)
+	job := a.submit(t, "tps=0")
+	require.Equal(t, completion.Completed, a.finished(t, job.ID).State, "it blocks nobody")
+	doctor := program{name: "sluice", args: []string{"doctor"}, env: append(c.env[:len(c.env):len(c.env)], "SLUICE_API_URL="+a.url)}
+	var seen *process
+	until(t, "the doctor to see it", func() bool {
+		seen = doctor.run(t)
+		return seen.code(t) == 1
+	})
+	require.Regexp(t, `FAIL +queue +lane interactive: task junk of .* cannot be read`, seen.out.String())
+	require.Regexp(t, `ok +PostgreSQL`, seen.out.String())
 }
