@@ -129,7 +129,7 @@ func follow(ctx context.Context, api *client.Client, id string, after int64, raw
 type printer struct {
 	t     *terminal
 	raw   bool
-	wrote bool // something of the current attempt was printed
+	wrote strings.Builder // what was printed of the current attempt
 }
 
 func (p *printer) print(e completion.Event) error {
@@ -142,10 +142,10 @@ func (p *printer) print(e completion.Event) error {
 	}
 	switch e.Type {
 	case completion.EventStarted:
-		if p.wrote && !p.raw {
+		if p.wrote.Len() > 0 && !p.raw {
 			fmt.Fprintf(p.t.err, "\n--- attempt %d begins anew ---\n", e.Attempt)
 		}
-		p.wrote = false
+		p.wrote.Reset()
 	case completion.EventDelta:
 		p.text(e.Chunks)
 	case completion.EventRetrying:
@@ -167,21 +167,26 @@ func (p *printer) text(chunks []json.RawMessage) {
 			continue
 		}
 		fmt.Fprint(p.t.out, text)
-		p.wrote = true
+		p.wrote.WriteString(text)
 	}
 }
 
-// end shows the whole answer where its deltas were not there to be shown.
+// end shows what is missing of the answer, where the log could not show all of its deltas.
 func (p *printer) end(e completion.Event) {
-	if text := gjson.GetBytes(e.Result, "choices.0.message.content").String(); !p.wrote && !p.raw && text != "" {
-		fmt.Fprint(p.t.out, text)
-		p.wrote = true
+	whole := gjson.GetBytes(e.Result, "choices.0.message.content").String()
+	if said := p.wrote.String(); !p.raw && whole != "" && whole != said {
+		rest, goesOn := strings.CutPrefix(whole, said)
+		if !goesOn {
+			fmt.Fprint(p.t.err, "\n--- the whole answer ---\n")
+		}
+		fmt.Fprint(p.t.out, rest)
+		p.wrote.WriteString(rest)
 	}
 	p.newline()
 }
 
 func (p *printer) newline() {
-	if p.wrote && !p.raw {
+	if p.wrote.Len() > 0 && !p.raw {
 		fmt.Fprintln(p.t.out)
 	}
 }
