@@ -171,11 +171,13 @@ func FuzzParseQuestion(f *testing.F) {
 	f.Add([]byte(`{"from":1}`))
 	f.Add([]byte(`{"from":0}`))
 	f.Add([]byte(`{"from":"1"}`))
+	f.Add([]byte(`{"from":7,"cursor":"1790000000000000"}`))
 	f.Add([]byte(`null`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		from, err := parseQuestion(data)
+		q, err := parseQuestion(data)
 		if err == nil {
-			require.Positive(t, from)
+			require.Positive(t, q.From)
+			require.Less(t, q.pos(), uint64(1)<<63)
 			require.True(t, json.Valid(data))
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -31,10 +32,12 @@ const (
 // rp.<tenant>.<job>., which permissions confine to that job's viewers; questions with another reply subject are dropped.
 // The answer is
 //
-//	{"events":[…],"more":false,"done":false}
+//	{"events":[…],"more":false,"done":false,"cursor":"…"}
 //
 // with the events as they are stored. more: ask again, from behind the last one. done: the job has ended and the viewer
-// has all of it. Or the answer is {"error":{"code":…,"message":…,"retryable":…}}.
+// has all of it. cursor: may be sent along with the next question, {"from":n,"cursor":"…"}, and spares the responder the
+// reading of what came before; it changes nothing in the answer, whatever it says. Or the answer is
+// {"error":{"code":…,"message":…,"retryable":…}}.
 func (l *Log) ServeReplay(ctx context.Context) error {
 	r := &responder{log: l, questions: make(chan *nats.Msg, replayQueue), busy: map[string]int{}}
 	sub, err := l.nc.ChanQueueSubscribe("replay.*.*", "replay", r.questions)
@@ -154,8 +157,8 @@ func (r *responder) busyAnswer(context.Context, completion.Ref, []byte) ([]byte,
 	return nil, errBusy
 }
 
-func (r *responder) answer(ctx context.Context, ref completion.Ref, question []byte) ([]byte, error) {
-	from, err := parseQuestion(question)
+func (r *responder) answer(ctx context.Context, ref completion.Ref, data []byte) ([]byte, error) {
+	q, err := parseQuestion(data)
 	if err != nil {
 		return nil, err
 	}
@@ -165,8 +168,9 @@ func (r *responder) answer(ctx context.Context, ref completion.Ref, question []b
 	}
 	ctx, cancel := context.WithTimeout(ctx, replayLimit)
 	defer cancel()
-	out := []byte(`{"events":[`)
-	m := &merge{last: from - 1, yield: func(e completion.Record, _ error) bool {
+	s := &stream{log: r.log, ref: ref, place: p, pos: q.pos()}
+	out, reached := []byte(`{"events":[`), s.pos
+	m := &merge{last: q.From - 1, yield: func(e completion.Record, _ error) bool {
 		if len(out)+len(e.Data) > replayBytes {
 			return false
 		}
@@ -174,13 +178,13 @@ func (r *responder) answer(ctx context.Context, ref completion.Ref, question []b
 			out = append(out, ',')
 		}
 		out = append(out, e.Data...)
+		reached = s.pos
 		return true
 	}}
-	s := &stream{log: r.log, ref: ref, place: p}
 	if err := s.catchUp(ctx, m, first); err != nil {
 		return nil, err
 	}
-	return fmt.Appendf(out, `],"more":%t,"done":%t}`, m.left, m.final && !m.left), nil
+	return fmt.Appendf(out, `],"more":%t,"done":%t,"cursor":"%d"}`, m.left, m.final && !m.left, reached), nil
 }
 
 // asker returns the job that a question is about, if the reply subject belongs to it. A server checks whom a client may
@@ -198,17 +202,29 @@ func asker(subject, reply string) (ref completion.Ref, ok bool) {
 	return ref, strings.HasPrefix(reply, own) && !strings.ContainsAny(reply, "*> ")
 }
 
-func parseQuestion(data []byte) (from int64, err error) {
-	var q struct {
-		From int64 `json:"from"`
-	}
+// question is what a viewer asks.
+type question struct {
+	From   int64  `json:"from"`
+	Cursor string `json:"cursor"` // where an answer ended that the viewer has had
+}
+
+func parseQuestion(data []byte) (q question, err error) {
 	if len(data) > replayQuestion {
-		return 0, errQuestion
+		return q, errQuestion
 	}
 	if err := json.Unmarshal(data, &q); err != nil || q.From < 1 {
-		return 0, errQuestion
+		return q, errQuestion
 	}
-	return q.From, nil
+	return q, nil
+}
+
+// pos is where to begin to read, 0 for the start. A viewer may have made it up; stream.read finds out.
+func (q question) pos() uint64 {
+	pos, err := strconv.ParseUint(q.Cursor, 10, 63)
+	if err != nil {
+		return 0
+	}
+	return pos
 }
 
 func failure(err error) []byte {

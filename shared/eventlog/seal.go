@@ -2,66 +2,96 @@ package eventlog
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"time"
 
 	"sluice/shared/answer"
 	"sluice/shared/completion"
 )
 
-// sealPause is how long a sealer waits at most for another writer that it has met.
-const sealPause = 200 * time.Millisecond
+// sealPause is for how long the end of a log must stand still before somebody restates a result there; it doubles with
+// each time that was too short, up to 32-fold.
+const sealPause = 100 * time.Millisecond
 
 // Seal makes sure that the log of a job in a final state ends with its final event, appending it if the log ends
 // otherwise. If the log may lack the end of what the job's result says (Unsaid), the whole result is said again before,
-// after a started event (I4). It may be repeated, and raced by others who seal and by the worker that goes on appending:
-// one of them closes the log, and the others leave it to that one.
+// after a started event (I4); only a result that holds a chunk above completion.MaxEventBytes is not. It may be repeated,
+// and raced by others who seal and by the worker that goes on appending: one of them closes the log, and the others wait
+// while it does. While JetStream is away it tries until ctx ends.
 func (l *Log) Seal(ctx context.Context, job completion.Job) error {
 	if !job.State.Final() {
 		return fmt.Errorf("seal log of %s: the job is %s", job.ID, job.State)
 	}
-	for {
-		err := l.seal(ctx, job)
+	said := sync.OnceValue(func() []completion.Event { return restated(job) })
+	for n := 0; ; n++ {
+		err := l.seal(ctx, job, said, n)
 		switch {
 		case err == nil, isAny(err, completion.ErrFinal):
 			return nil
 		case !isAny(err, completion.ErrStale, completion.ErrLogLost):
 			return fmt.Errorf("seal log of %s: %w", job.ID, err)
 		}
-		select { // two that restate a long result must not interrupt each other for ever
-		case <-ctx.Done():
-			return fmt.Errorf("seal log of %s: %w", job.ID, context.Cause(ctx))
-		case <-time.After(rand.N(sealPause)):
-		}
 	}
 }
 
-func (l *Log) seal(ctx context.Context, job completion.Job) error {
-	t, err := l.Open(ctx, job.Ref())
-	if err != nil {
+// seal is the try after n that were interrupted.
+func (l *Log) seal(ctx context.Context, job completion.Job, said func() []completion.Event, n int) error {
+	t, err := l.open(ctx, job.Ref())
+	var events []completion.Event
+	if err == nil && job.Unsaid && !t.last.Type.Final() {
+		events = said() // before the log is looked at: it takes its time
+		t, err = l.still(ctx, job.Ref(), t, sealPause<<min(n, 5))
+	}
+	if err != nil || t.last.Type.Final() {
 		return err
 	}
-	if job.Unsaid && !t.Last().Type.Final() {
-		if err := restate(ctx, t, job); err != nil {
-			return err
-		}
-	}
-	return t.Append(ctx, job.FinalEvent())
-}
-
-// restate says the job's whole result.
-func restate(ctx context.Context, t completion.Tail, job completion.Job) error {
-	e := completion.Event{Type: completion.EventStarted, Attempt: job.Attempt, At: time.Now(), Model: job.Model, Upstream: job.Upstream}
-	if err := t.Append(ctx, e); err != nil {
-		return err
-	}
-	for _, chunk := range answer.Restate(job.Result) {
-		e = completion.Event{Type: completion.EventDelta, Attempt: job.Attempt, At: time.Now(), Chunks: []json.RawMessage{chunk}}
+	for _, e := range append(slices.Clip(events), job.FinalEvent()) {
 		if err := t.Append(ctx, e); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// still waits until the log has ended or has not moved for a while. A log that moves is being closed by another sealer or
+// by its worker, and two that restate a long result must not interrupt each other for ever.
+func (l *Log) still(ctx context.Context, ref completion.Ref, t *tail, pause time.Duration) (*tail, error) {
+	for !t.last.Type.Final() {
+		select {
+		case <-time.After(pause + rand.N(pause)):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		now, err := l.open(ctx, ref)
+		if err != nil || now.pos == t.pos {
+			return now, err
+		}
+		t = now
+	}
+	return t, nil
+}
+
+// restated are the events that say all of the job's result, as few as hold it.
+func restated(job completion.Job) []completion.Event {
+	chunks := answer.Restate(job.Result)
+	if len(chunks) == 0 {
+		return nil
+	}
+	at := time.Now()
+	events := []completion.Event{{Type: completion.EventStarted, Attempt: job.Attempt, At: at, Model: job.Model, Upstream: job.Upstream}}
+	for size := answer.MaxChunk; len(chunks) > 0; chunks = chunks[1:] {
+		if len(chunks[0]) > completion.MaxEventBytes {
+			return nil
+		}
+		if size += len(chunks[0]); size > answer.MaxChunk {
+			events = append(events, completion.Event{Type: completion.EventDelta, Attempt: job.Attempt, At: at})
+			size = len(chunks[0])
+		}
+		e := &events[len(events)-1]
+		e.Chunks = append(e.Chunks, chunks[0])
+	}
+	return events
 }

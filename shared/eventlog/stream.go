@@ -35,7 +35,7 @@ type stream struct {
 	log   *Log
 	ref   completion.Ref
 	place place
-	pos   uint64 // of the latest record read
+	pos   uint64 // of the latest record read; 0: none
 }
 
 // grace is how long after a job's end its worker may still be about to append the final event itself.
@@ -61,16 +61,19 @@ func (s *stream) catchUp(ctx context.Context, m *merge, why reason) error {
 	return nil
 }
 
-// read starts where it ended the time before. Finding nothing there may also mean that the log was rewound, so it then
-// starts over, once.
+// read starts where it ended the time before. Not finding that place again means that the log was rewound, or that the
+// place was a viewer's invention; it then starts over, once.
 func (s *stream) read(ctx context.Context, m *merge) error {
 	for {
-		from := s.pos
-		err := s.log.read(ctx, s.place, from, func(e entry) bool {
+		from, lost := s.pos, s.pos > 0
+		err := s.log.read(ctx, s.place, max(from, 1)-1, func(e entry) bool {
+			if lost = lost && (e.pos != from || e.Seq > m.last); lost {
+				return false
+			}
 			s.pos = e.pos
 			return m.add(e.Record)
 		})
-		if err != nil || from == 0 || s.pos != from {
+		if err != nil || !lost {
 			return err
 		}
 		s.pos = 0

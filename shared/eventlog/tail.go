@@ -28,6 +28,14 @@ const expectation = "Nats-Expected-Last-Subject-Sequence"
 
 // Open reads the end of the job's log and returns a Tail on it. It tries until ctx ends while JetStream is away.
 func (l *Log) Open(ctx context.Context, ref completion.Ref) (completion.Tail, error) {
+	t, err := l.open(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func (l *Log) open(ctx context.Context, ref completion.Ref) (*tail, error) {
 	p, err := locate(ref)
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)

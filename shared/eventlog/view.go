@@ -56,6 +56,7 @@ type replayed struct {
 	inbox   string
 	answers chan *nats.Msg // room for 4; an older answer may be dropped, it is of no use
 	asked   int
+	cursor  string // of the latest answer; empty: none
 }
 
 var errNotYet = errors.New("no answer yet")
@@ -92,7 +93,7 @@ func retryable(err error) bool {
 func (r *replayed) page(ctx context.Context, wait time.Duration, m *merge) (more bool, err error) {
 	r.asked++
 	reply := r.inbox + "." + strconv.Itoa(r.asked)
-	if err := r.nc.PublishRequest(r.subject, reply, fmt.Appendf(nil, `{"from":%d}`, m.last+1)); err != nil {
+	if err := r.nc.PublishRequest(r.subject, reply, fmt.Appendf(nil, `{"from":%d,"cursor":%q}`, m.last+1, r.cursor)); err != nil {
 		return false, err
 	}
 	limit := time.NewTimer(wait)
@@ -107,9 +108,13 @@ func (r *replayed) page(ctx context.Context, wait time.Duration, m *merge) (more
 			}
 			return false, errNotYet
 		case a := <-r.answers:
-			if a.Subject == reply {
-				return m.answer(a)
+			if a.Subject != reply {
+				continue
 			}
+			if cursor := gjson.GetBytes(a.Data, "cursor").Str; cursor != "" {
+				r.cursor = cursor
+			}
+			return m.answer(a)
 		}
 	}
 }
