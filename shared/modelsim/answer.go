@@ -133,7 +133,10 @@ func (a *answer) speak() {
 		say("\xff")
 	}
 	if a.script.big >= 0 {
-		say(strings.Repeat("x", a.script.big))
+		n := max(a.script.deltas, 1)
+		for i := range n {
+			say(strings.Repeat("x", a.script.big*(i+1)/n-a.script.big*i/n))
+		}
 		return
 	}
 	for _, t := range answerTokens(a.script.tokens, a.req.texts()) {

@@ -20,14 +20,15 @@
 //	reasoning           tokens, 0         deltas of reasoning_content before the text
 //	tool                name              call this tool of the request, unless the last message is a tool's
 //	logprobs            0 or 1            log probabilities, as if the request asked for them
-//	big                 bytes             the answer is one delta of so many letters x
+//	big                 bytes             the answer is so many letters x, in one delta
+//	deltas              deltas, 1         the letters of big come in so many
 //	comments            deltas, 0         a comment line before every so many deltas
 //	id_changes          0 or 1            each chunk has another id and created
 //	null_content        0 or 1            the first delta's content is null
 //	split_surrogate     0 or 1            the answer begins with 😀, cut in two deltas between its \u escapes
 //	nul                 0 or 1            the answer begins with U+0000
 //	bad_utf8            0 or 1            the answer begins with the byte 0xff
-//	nousage             0 or 1            a stream says nothing of usage, even if it is asked to
+//	nousage             0 or 1            no usage, even if it is asked for
 //
 // Faults, all of which end when "times" is used up:
 //
@@ -43,6 +44,7 @@
 //	error_frame         after N           an "event: error" frame, then the end of the stream
 //	nofinish            0 or 1            end the stream without finish_reason, usage and [DONE]
 //	nodone              0 or 1            end the stream without [DONE]
+//	unfinished          0 or 1            the last choice gets no finish_reason
 //	empty               0 or 1            a stream that holds [DONE] only
 //	keepalive_close     0 or 1            offer to keep the connection, but close it unanswered when the next request comes
 //

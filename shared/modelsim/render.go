@@ -72,7 +72,11 @@ func (a *answer) whole() []byte {
 		b = a.appendLogprobs(b, a.pieces...)
 		b = append(b, `,"finish_reason":"`+a.reason+`"}`...)
 	}
-	return append(b, `],"usage":`+a.usage+"}\n"...)
+	b = append(b, ']')
+	if !a.script.nousage {
+		b = append(b, `,"usage":`+a.usage...)
+	}
+	return append(b, "}\n"...)
 }
 
 func (a *answer) message() string {

@@ -19,9 +19,10 @@ type script struct {
 	tool      string
 	logprobs  bool
 	big       int // -1: off
+	deltas    int // that big comes in; 0: one
 	comments  int // 0: off
 
-	idChanges, nullContent, splitSurrogate, nul, badUTF8, noUsage bool
+	idChanges, nullContent, splitSurrogate, nul, badUTF8, nousage bool
 
 	key   string
 	times int // 0: always
@@ -36,7 +37,7 @@ type faults struct {
 
 	cut, reset, stall, garbage, errorFrame int
 
-	nofinish, nodone, empty, keepaliveClose bool
+	nofinish, nodone, unfinished, empty, keepaliveClose bool
 }
 
 const never = -1
@@ -54,13 +55,14 @@ var directives = map[string]setter{
 	"tool":            text(func(s *script) *string { return &s.tool }),
 	"logprobs":        flag(func(s *script) *bool { return &s.logprobs }),
 	"big":             number(func(s *script) *int { return &s.big }, 0, 1<<30),
+	"deltas":          number(func(s *script) *int { return &s.deltas }, 1, 10_000_000),
 	"comments":        number(func(s *script) *int { return &s.comments }, 0, 10_000_000),
 	"id_changes":      flag(func(s *script) *bool { return &s.idChanges }),
 	"null_content":    flag(func(s *script) *bool { return &s.nullContent }),
 	"split_surrogate": flag(func(s *script) *bool { return &s.splitSurrogate }),
 	"nul":             flag(func(s *script) *bool { return &s.nul }),
 	"bad_utf8":        flag(func(s *script) *bool { return &s.badUTF8 }),
-	"nousage":         flag(func(s *script) *bool { return &s.noUsage }),
+	"nousage":         flag(func(s *script) *bool { return &s.nousage }),
 
 	"key":             text(func(s *script) *string { return &s.key }),
 	"times":           number(func(s *script) *int { return &s.times }, 1, 1_000_000),
@@ -74,6 +76,7 @@ var directives = map[string]setter{
 	"error_frame":     number(func(s *script) *int { return &s.errorFrame }, 0, 10_000_000),
 	"nofinish":        flag(func(s *script) *bool { return &s.nofinish }),
 	"nodone":          flag(func(s *script) *bool { return &s.nodone }),
+	"unfinished":      flag(func(s *script) *bool { return &s.unfinished }),
 	"empty":           flag(func(s *script) *bool { return &s.empty }),
 	"keepalive_close": flag(func(s *script) *bool { return &s.keepaliveClose }),
 }
@@ -155,5 +158,5 @@ func (s *script) failure(h http.Header) *failure {
 
 // streamOnly reports whether s has a fault that only a stream can show.
 func (s *script) streamOnly() bool {
-	return s.nofinish || s.empty || slices.Max([]int{s.cut, s.garbage, s.errorFrame}) > never
+	return s.nofinish || s.unfinished || s.empty || slices.Max([]int{s.cut, s.garbage, s.errorFrame}) > never
 }

@@ -144,14 +144,18 @@ func (s *streamer) finish() error {
 	if s.script.nofinish {
 		return s.flush()
 	}
-	for c := range s.req.choices() {
+	finished := s.req.choices()
+	if s.script.unfinished {
+		finished--
+	}
+	for c := range finished {
 		s.open(c)
 		s.buf = append(s.buf, "{}"...)
 		if err := s.shut(nil, `"`+s.reason+`"`, false); err != nil {
 			return err
 		}
 	}
-	if s.req.StreamOptions.IncludeUsage && !s.script.noUsage {
+	if s.req.StreamOptions.IncludeUsage && !s.script.nousage {
 		if err := s.write("data: "+s.head("chat.completion.chunk", s.n)+`,"choices":[],"usage":`+s.usage+"}\n\n", false); err != nil {
 			return err
 		}

@@ -121,7 +121,15 @@ func TestSim_Directives(t *testing.T) {
 		"reasoning=2": func(r *require.Assertions, l []string) {
 			r.Equal(" hmm hmm", joined(l, "choices.0.delta.reasoning_content"))
 		},
-		"big=5000":     func(r *require.Assertions, l []string) { r.Equal(strings.Repeat("x", 5000), joined(l, content)) },
+		"big=5000": func(r *require.Assertions, l []string) { r.Equal(strings.Repeat("x", 5000), joined(l, content)) },
+		"big=5&deltas=2": func(r *require.Assertions, l []string) {
+			r.Equal("xx", joined(l[1:2], content))
+			r.Equal("xxx", joined(l[2:3], content))
+		},
+		"unfinished=1": func(r *require.Assertions, l []string) {
+			r.Empty(joined(l, "choices.0.finish_reason"))
+			r.Contains(l, "data: [DONE]")
+		},
 		"nodone=1":     func(r *require.Assertions, l []string) { r.NotContains(l, "data: [DONE]") },
 		"empty=1":      func(r *require.Assertions, l []string) { r.Equal([]string{"data: [DONE]"}, l) },
 		"nul=1":        func(r *require.Assertions, l []string) { r.Equal("\x00"+modelsim.Answer("hi"), joined(l, content)) },
@@ -154,6 +162,22 @@ func TestSim_Directives(t *testing.T) {
 			check(require.New(t), lines)
 		})
 	}
+}
+
+func TestSim_NoUsage(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	lines, err := b.lines(t, body("sim-instant?nousage=1", "hi", `,"stream_options":{"include_usage":true}`))
+	require.NoError(t, err)
+	require.Equal(t, "stop", joined(lines, "choices.0.finish_reason"))
+	require.Empty(t, joined(lines, "usage.total_tokens"))
+	require.Equal(t, "data: [DONE]", lines[len(lines)-1])
+
+	resp := b.post(t, `{"model":"sim-instant?nousage=1","messages":[{"role":"user","content":"hi"}]}`)
+	whole, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.True(t, json.Valid(whole))
+	require.False(t, gjson.GetBytes(whole, "usage").Exists())
 }
 
 func TestSim_DroppedConnections(t *testing.T) {

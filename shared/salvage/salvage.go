@@ -22,7 +22,8 @@ type Decide func(*answer.Recalled) (completion.State, *completion.Error)
 
 // Attempt reads the latest attempt of the job, which must be running, and ends it as decide says: the outcome is to be
 // stored under job.Attempt, and the log sealed. ok is false if decide does not end it. What a log has discarded is not
-// part of the outcome. While the log is away it tries until ctx ends. completion.ErrFinal: the log has a final event.
+// part of the outcome. While the log is away it tries until ctx ends; whether the log is closed to the attempt is not known
+// then, and salvaging it again finds out. completion.ErrFinal: the log has a final event.
 func Attempt(ctx context.Context, log completion.Log, job completion.Job, decide Decide) (o completion.Outcome, ok bool, err error) {
 	for {
 		o, ok, err = attempt(ctx, log, job, decide)
