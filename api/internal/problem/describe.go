@@ -11,7 +11,7 @@ import (
 var meanings = map[int]string{
 	http.StatusBadRequest:            "The request is not valid; param names the field.",
 	http.StatusNotFound:              "There is no such job.",
-	http.StatusConflict:              "The idempotency key was used with another body.",
+	http.StatusConflict:              "The idempotency key was used with another body, or the state of the job does not allow it; code tells which.",
 	http.StatusRequestEntityTooLarge: "The body is larger than 10 MB.",
 	http.StatusUnsupportedMediaType:  "The body is not application/json.",
 	http.StatusInternalServerError:   "A fault of the service; the log has it under the x-request-id.",
