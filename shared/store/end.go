@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/dialect"
 
 	"sluice/shared/completion"
 )
@@ -48,9 +47,6 @@ func (s *Store) Expire(ctx context.Context, at time.Time, limit int) ([]completi
 	defer cancel()
 	overdue := s.db.NewSelect().TableExpr("job AS late").Column("late.id").
 		Where("late.state = ?", completion.Queued).Where("late.deadline <= ?", stamp(at)).OrderExpr("late.deadline").Limit(int64(limit))
-	if s.db.Dialect().Name() == dialect.PG { // processes that sweep at the same time must not wait for each other's rows
-		overdue = overdue.For("UPDATE SKIP LOCKED")
-	}
 	var rows []jobRow
 	query, err := s.expire(at)
 	if err == nil {
