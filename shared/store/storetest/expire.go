@@ -40,6 +40,40 @@ func expireLate(t *testing.T, s *store.Store) {
 	require.Empty(t, none)
 }
 
+// expireAtOnce: any number of processes expire jobs at the same time, each job once.
+func expireAtOnce(t *testing.T, s *store.Store) {
+	at := now()
+	for range 60 {
+		add(t, s, until(at))
+	}
+	var mu sync.Mutex
+	seen := map[string]int{}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for {
+				ended, err := s.Expire(t.Context(), at, 7)
+				if err != nil {
+					t.Errorf("expire: %v", err)
+				}
+				if len(ended) == 0 {
+					return
+				}
+				mu.Lock()
+				for _, job := range ended {
+					seen[job.ID]++
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	require.Len(t, seen, 60)
+	for id, n := range seen {
+		require.Equal(t, 1, n, id)
+	}
+}
+
 func expireClaim(t *testing.T, s *store.Store) {
 	at := now()
 	late := add(t, s, until(at))

@@ -52,6 +52,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"Orphans/I1_PageByPage":      orphansPages,
 		"Abandoned/I1_DeadWorkers":   abandonedDead,
 		"Expire/OnlyQueuedAndLate":   expireLate,
+		"Expire/I1_ManyAtOnce":       expireAtOnce,
 		"Expire/Claim":               expireClaim,
 		"Expire/AgainstClaim":        expireAgainstClaim,
 		"Add/RetryOf":                addRetryOf,
