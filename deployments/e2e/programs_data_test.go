@@ -135,7 +135,7 @@ func (a *apiProcess) viewers(t *testing.T, job client.Job) []*viewer {
 	all := []*viewer{native(t, job, job.Stream.NATSURL, 0), native(t, job, job.Stream.WebSocketURL, 0), a.sse(t, job, 0)}
 	for _, v := range all {
 		go func() {
-			for range v.next { //nolint:revive // more events may come than the channel holds
+			for range v.next { // more events may come than the channel holds
 			}
 		}()
 	}
