@@ -48,12 +48,25 @@ func (l *Log) seal(ctx context.Context, job completion.Job, said func() []comple
 	if err != nil || t.last.Type.Final() {
 		return err
 	}
+	if t.pos == 0 && len(events) > 0 {
+		t.last.Seq = beyond(job)
+	}
 	for _, e := range append(slices.Clip(events), job.FinalEvent()) {
 		if err := t.Append(ctx, e); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// beyond is a seq that no viewer of the job can have seen, for a log that was lost and is begun anew by somebody who does
+// not know how far it went: an event takes much longer than a microsecond. Were it lower, a viewer would take what is said
+// again for what comes next.
+func beyond(job completion.Job) int64 {
+	if job.CreatedAt.IsZero() {
+		return 0
+	}
+	return max(time.Since(job.CreatedAt).Microseconds(), 0)
 }
 
 // still waits until the log has ended or has not moved for a while. A log that moves is being closed by another sealer or

@@ -3,8 +3,12 @@ package eventlog_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"sluice/shared/completion"
@@ -77,4 +81,35 @@ func TestLog_Follow_I4_ViewersCloseTheLog(t *testing.T) {
 	for range logs {
 		eventlogtest.Same(t, want, <-done)
 	}
+}
+
+// The log is lost with its server's data, and begun anew by whoever closes it: viewers who have seen more events than it
+// has by then are told to start over, and the worker that comes back is refused.
+func TestLog_Seal_I4_LogWasLost(t *testing.T) {
+	t.Parallel()
+	n, nc, log := setup(t, eventlog.Options{})
+	serve(t, log)
+	ref := eventlogtest.Job()
+	live := begin(t.Context(), readers(t, n, eventlog.Options{}), ref, 0)
+	worker := eventlogtest.Open(t, log, ref)
+	eventlogtest.Write(t, worker, eventlogtest.Started(1), eventlogtest.Delta(1, "x"), eventlogtest.Delta(1, "x"))
+	for _, r := range live {
+		r.saw(t, 3)
+	}
+	js, err := jetstream.New(nc)
+	require.NoError(t, err)
+	for k := range eventlog.Shards {
+		require.NoError(t, js.DeleteStream(t.Context(), fmt.Sprintf("C%d", k)))
+	}
+	require.NoError(t, log.Setup(t.Context()))
+	text := strings.Repeat("x", 600_000)
+	job := eventlogtest.Ended(ref, completion.Completed, eventlogtest.Answered(text))
+	job.CreatedAt = time.Now().Add(-time.Second)
+	require.NoError(t, log.Seal(t.Context(), job))
+	require.ErrorIs(t, worker.Append(t.Context(), eventlogtest.Delta(1, "zombie")), completion.ErrFinal)
+	for _, r := range append(live, begin(t.Context(), readers(t, n, eventlog.Options{}), ref, 0)...) {
+		same := text == spoken(r.end())
+		require.True(t, same, "%s; too long to show", r.name)
+	}
+	eventlogtest.SaysAll(t, log, job)
 }
