@@ -100,7 +100,7 @@ func TestWorker_DrainOf500Streams(t *testing.T) {
 	for _, v := range viewers {
 		v.spoke(t, 1)
 	}
-	resp := a.open(t, jobs[0].EventsURL)
+	resp := a.open(t, a.submit(t, "tps=0&stall=15").EventsURL) // one that does not end
 	c.startWorker(t)
 	first.stop(t, syscall.SIGTERM)
 	a.stop(t, syscall.SIGTERM)
