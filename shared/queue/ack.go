@@ -70,7 +70,7 @@ func (a *acks) settle(ctx context.Context, id string, next send) *redis.Cmd {
 		case err == nil:
 			return cmd
 		case notFound(err):
-			a.log.Debug("task is not ours any more", "job_id", id)
+			a.log.Debug("task is not ours any more", "task_id", id)
 			return answer(ctx, "OK", nil)
 		case !passing(err), time.Since(start) > limit:
 			return cmd

@@ -44,7 +44,7 @@ func (c *Client) look(ctx context.Context, tasks []completion.Task) []error {
 	states := make([]*redis.StringCmd, len(tasks))
 	pipe := c.rc.Pipeline()
 	for i, t := range tasks {
-		states[i] = pipe.HGet(ctx, keysOf(t.Lane).task+t.Ref.Job, "state")
+		states[i] = pipe.HGet(ctx, keysOf(t.Lane).task+taskID(t.Ref), "state")
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	for i, t := range tasks {

@@ -61,15 +61,15 @@ func (c *Client) Ping(ctx context.Context) error {
 }
 
 func enqueue(ctx context.Context, aq *asynq.Client, t completion.Task) error {
-	if !t.Lane.Valid() {
-		return fmt.Errorf("enqueue job %s: unknown lane %q", t.Ref.Job, t.Lane)
+	if err := check(t); err != nil {
+		return fmt.Errorf("enqueue job %s: %w", t.Ref.Job, err)
 	}
 	data, err := encode(t)
 	if err != nil {
-		return err
+		return fmt.Errorf("enqueue job %s: %w", t.Ref.Job, err)
 	}
 	opts := []asynq.Option{
-		asynq.TaskID(t.Ref.Job), asynq.Queue(string(t.Lane)),
+		asynq.TaskID(taskID(t.Ref)), asynq.Queue(string(t.Lane)),
 		asynq.MaxRetry(math.MaxInt32), asynq.Timeout(taskTimeout),
 	}
 	if !due(t) {

@@ -35,8 +35,8 @@ return n`)
 // Redis searches the whole list for a waiting task: about a millisecond for each in a backlog of 50,000, during which it
 // does nothing else. Do not call it for each job of a large batch; let the workers find out.
 func (c *Client) Forget(ctx context.Context, t completion.Task) error {
-	k := keysOf(t.Lane)
-	if err := forgetCmd.Run(ctx, c.rc, []string{k.task + t.Ref.Job, k.pending, k.retry, k.scheduled}, t.Ref.Job).Err(); err != nil {
+	k, id := keysOf(t.Lane), taskID(t.Ref)
+	if err := forgetCmd.Run(ctx, c.rc, []string{k.task + id, k.pending, k.retry, k.scheduled}, id).Err(); err != nil {
 		return unavailable("forget job "+t.Ref.Job, err)
 	}
 	return nil

@@ -12,7 +12,7 @@ import (
 
 // Poison is a task that could not be read. It is archived when it is first delivered, and never delivered again.
 type Poison struct {
-	ID  string    // the task's id, which is the job's if it was ours
+	ID  string    // the task's id: "<tenant>:<job>" if it was ours
 	At  time.Time // when it was archived
 	Why string
 }

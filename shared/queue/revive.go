@@ -111,14 +111,14 @@ const reclaimAfter = 6 * time.Second
 // Reclaim makes the tasks of one lane pending again that a server holds whose worker is known to be dead, and returns how
 // many. It is Revive for a caller who knows better than the leases do, and sooner. Tasks in another state, or of a lease
 // younger than 6 s, are left alone.
-func (c *Client) Reclaim(ctx context.Context, lane completion.Lane, jobs []string) (int, error) {
+func (c *Client) Reclaim(ctx context.Context, lane completion.Lane, jobs []completion.Ref) (int, error) {
 	k := keysOf(lane)
 	total := 0
 	for part := range slices.Chunk(jobs, reviveStep) {
 		now := time.Now()
 		args := []any{now.Add(leaseTime - reclaimAfter).Unix(), now.UnixNano(), k.task}
-		for _, id := range part {
-			args = append(args, id)
+		for _, ref := range part {
+			args = append(args, taskID(ref))
 		}
 		n, err := reclaimCmd.Run(ctx, c.rc, []string{k.active, k.lease, k.pending}, args...).Int()
 		if err != nil {

@@ -39,6 +39,6 @@ redis.call("DEL", KEYS[1])
 return 0`)
 
 func (c *Client) salvage(ctx context.Context, t completion.Task) (known bool, err error) {
-	k := keysOf(t.Lane)
-	return salvageCmd.Run(ctx, c.rc, []string{k.task + t.Ref.Job, k.active, k.lease, k.retry, k.scheduled, k.archived}, t.Ref.Job).Bool()
+	k, id := keysOf(t.Lane), taskID(t.Ref)
+	return salvageCmd.Run(ctx, c.rc, []string{k.task + id, k.active, k.lease, k.retry, k.scheduled, k.archived}, id).Bool()
 }

@@ -23,10 +23,21 @@ type payload struct {
 
 var errPoison = errors.New("task cannot be read")
 
-func encode(t completion.Task) ([]byte, error) {
-	if !completion.ValidToken(t.Ref.Tenant) || !completion.ValidToken(t.Ref.Job) {
-		return nil, fmt.Errorf("encode task: bad reference %q %q", t.Ref.Tenant, t.Ref.Job)
+// taskID is the id under which Redis has the job's task. The scripts find the tenant in it, see sortLua.
+func taskID(ref completion.Ref) string { return ref.Tenant + ":" + ref.Job }
+
+// check refuses what must not become part of a key.
+func check(t completion.Task) error {
+	if !t.Lane.Valid() {
+		return fmt.Errorf("unknown lane %q", t.Lane)
 	}
+	if !completion.ValidToken(t.Ref.Tenant) || !completion.ValidToken(t.Ref.Job) {
+		return fmt.Errorf("bad reference %q %q", t.Ref.Tenant, t.Ref.Job)
+	}
+	return nil
+}
+
+func encode(t completion.Task) ([]byte, error) {
 	return json.Marshal(payload{V: version, Tenant: t.Ref.Tenant, Job: t.Ref.Job})
 }
 

@@ -21,9 +21,9 @@ type work struct {
 
 // ProcessTask runs the handler in a context of ours: asynq's ends with the lease, although the generation is fine.
 func (w *work) ProcessTask(ctx context.Context, t *asynq.Task) error {
+	id, _ := asynq.GetTaskID(ctx)
 	ref, err := decode(t.Type(), t.Payload())
 	if err != nil {
-		id, _ := asynq.GetTaskID(ctx)
 		w.cfg.Log.Error("archived a task that cannot be read", "task_id", id, "error", err)
 		return fmt.Errorf("%w: %w", err, asynq.SkipRetry)
 	}
@@ -35,17 +35,17 @@ func (w *work) ProcessTask(ctx context.Context, t *asynq.Task) error {
 	case <-ctx.Done(): // asynq has given up on this delivery
 		return ctx.Err()
 	}
-	w.acks.claim(ref.Job)
-	return w.answer(ctx, ref, w.cfg.Handler(w.base, completion.Task{Ref: ref, Lane: w.cfg.Lane}))
+	w.acks.claim(id)
+	return w.answer(ctx, id, ref, w.cfg.Handler(w.base, completion.Task{Ref: ref, Lane: w.cfg.Lane}))
 }
 
-func (w *work) answer(ctx context.Context, ref completion.Ref, err error) error {
+func (w *work) answer(ctx context.Context, id string, ref completion.Ref, err error) error {
 	var again *Again
 	switch {
 	case err == nil, errors.As(err, &again):
 	case errors.Is(err, ErrNotMine):
 		if ctx.Err() == nil { // otherwise asynq has given up on this delivery and settles nothing
-			w.acks.leave(ref.Job)
+			w.acks.leave(id)
 		}
 		return nil
 	default:

@@ -29,7 +29,7 @@ type Store interface {
 type Queue interface {
 	EnqueueAll(ctx context.Context, tasks []completion.Task) []error
 	Revive(ctx context.Context, lane completion.Lane, deadAfter time.Duration) (int, error)
-	Reclaim(ctx context.Context, lane completion.Lane, jobs []string) (int, error)
+	Reclaim(ctx context.Context, lane completion.Lane, jobs []completion.Ref) (int, error)
 	Forget(ctx context.Context, t completion.Task) error
 	Fresh(ctx context.Context) (bool, error)
 }
@@ -218,13 +218,13 @@ func (s *Sweeper) takeBack(ctx context.Context) {
 
 func (s *Sweeper) reclaim(ctx context.Context, jobs []completion.Job) (found int, err error) {
 	for _, lane := range completion.Lanes {
-		var ids []string
+		var refs []completion.Ref
 		for i := range jobs {
 			if jobs[i].Lane == lane {
-				ids = append(ids, jobs[i].ID)
+				refs = append(refs, jobs[i].Ref())
 			}
 		}
-		n, err := s.queue.Reclaim(ctx, lane, ids)
+		n, err := s.queue.Reclaim(ctx, lane, refs)
 		if found += n; err != nil {
 			return found, err
 		}

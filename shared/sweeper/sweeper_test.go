@@ -317,7 +317,7 @@ func TestSweeper_I1_DeadWorkersTaskIsTakenBack(t *testing.T) {
 		}
 		b.pass(7 * time.Second)
 		b.store.beat(jobs[0])
-		require.NoError(t, b.rc.ZAdd(t.Context(), "asynq:{interactive}:lease", redis.Z{Member: jobs[0].ID, Score: float64(time.Now().Add(30 * time.Second).Unix())}).Err())
+		require.NoError(t, b.rc.ZAdd(t.Context(), "asynq:{interactive}:lease", redis.Z{Member: taskID(jobs[0]), Score: float64(time.Now().Add(30 * time.Second).Unix())}).Err())
 		b.pass(4 * time.Second)
 		require.Equal(t, 1, b.pending(t, completion.Interactive), "before the lease is old enough for Revive")
 	})
@@ -361,6 +361,9 @@ func TestSweeper_I9_DeadWorkersJobIsEnded(t *testing.T) {
 	})
 }
 
+// taskID is the job's id in the queue.
+func taskID(j completion.Job) string { return j.Tenant + ":" + j.ID }
+
 // take does what a server does with the only waiting task, and then dies.
 func (b *bench) take(t *testing.T, j completion.Job) {
 	t.Helper()
@@ -368,8 +371,8 @@ func (b *bench) take(t *testing.T, j completion.Job) {
 	end := float64(time.Now().Add(30 * time.Second).Unix())
 	_, err := b.rc.TxPipelined(ctx, func(tx redis.Pipeliner) error {
 		tx.RPopLPush(ctx, k+"pending", k+"active")
-		tx.HSet(ctx, k+"t:"+j.ID, "state", "active")
-		tx.ZAdd(ctx, k+"lease", redis.Z{Member: j.ID, Score: end})
+		tx.HSet(ctx, k+"t:"+taskID(j), "state", "active")
+		tx.ZAdd(ctx, k+"lease", redis.Z{Member: taskID(j), Score: end})
 		return nil
 	})
 	require.NoError(t, err)

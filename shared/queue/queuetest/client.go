@@ -99,19 +99,19 @@ func enqueueAllSalvages(t *testing.T, b *bundle) {
 	ctx, task := t.Context(), newTask(completion.Interactive)
 	for name, spoil := range map[string]func(k string){
 		"archived": func(string) {
-			require.NoError(t, b.insp.ArchiveTask(string(task.Lane), task.Ref.Job))
+			require.NoError(t, b.insp.ArchiveTask(string(task.Lane), id(task)))
 		},
 		"active without a lease": func(k string) {
 			b.take(t, task, time.Minute)
-			require.NoError(t, b.rc.ZRem(ctx, k+"lease", task.Ref.Job).Err())
+			require.NoError(t, b.rc.ZRem(ctx, k+"lease", id(task)).Err())
 		},
 		"in no list": func(k string) {
-			require.NoError(t, b.rc.HSet(ctx, k+"t:"+task.Ref.Job, "state", "active").Err())
+			require.NoError(t, b.rc.HSet(ctx, k+"t:"+id(task), "state", "active").Err())
 			require.NoError(t, b.rc.Del(ctx, k+"pending").Err())
 		},
 		"without its message": func(k string) {
 			b.take(t, task, time.Minute)
-			require.NoError(t, b.rc.HDel(ctx, k+"t:"+task.Ref.Job, "msg").Err())
+			require.NoError(t, b.rc.HDel(ctx, k+"t:"+id(task), "msg").Err())
 		},
 	} {
 		b.enqueue(t, task)
@@ -202,9 +202,9 @@ func reviveRemains(t *testing.T, b *bundle) {
 		b.enqueue(t, task)
 		b.take(t, task, 0)
 	}
-	require.NoError(t, b.rc.ZRem(ctx, k+"lease", leaseless.Ref.Job).Err())
-	require.NoError(t, b.rc.HDel(ctx, k+"t:"+empty.Ref.Job, "msg").Err())
-	require.NoError(t, b.rc.ZAdd(ctx, k+"lease", redis.Z{Member: orphan.Ref.Job}).Err())
+	require.NoError(t, b.rc.ZRem(ctx, k+"lease", id(leaseless)).Err())
+	require.NoError(t, b.rc.HDel(ctx, k+"t:"+id(empty), "msg").Err())
+	require.NoError(t, b.rc.ZAdd(ctx, k+"lease", redis.Z{Member: id(orphan)}).Err())
 	require.Eventually(t, func() bool { // an orphaned lease hides a missing one until the next call
 		_, err := b.client.Revive(ctx, completion.Interactive, queue.DeadAfter)
 		require.NoError(t, err)
@@ -219,18 +219,18 @@ func reviveRemains(t *testing.T, b *bundle) {
 func (b *bundle) take(t *testing.T, task completion.Task, left time.Duration) {
 	t.Helper()
 	ctx, k := t.Context(), "asynq:{"+string(task.Lane)+"}:"
-	require.NoError(t, b.rc.LRem(ctx, k+"pending", 1, task.Ref.Job).Err())
-	require.NoError(t, b.rc.LPush(ctx, k+"active", task.Ref.Job).Err())
-	require.NoError(t, b.rc.HSet(ctx, k+"t:"+task.Ref.Job, "state", "active").Err())
+	require.NoError(t, b.rc.LRem(ctx, k+"pending", 1, id(task)).Err())
+	require.NoError(t, b.rc.LPush(ctx, k+"active", id(task)).Err())
+	require.NoError(t, b.rc.HSet(ctx, k+"t:"+id(task), "state", "active").Err())
 	end := float64(time.Now().Add(left).Unix())
-	require.NoError(t, b.rc.ZAdd(ctx, k+"lease", redis.Z{Member: task.Ref.Job, Score: end}).Err())
+	require.NoError(t, b.rc.ZAdd(ctx, k+"lease", redis.Z{Member: id(task), Score: end}).Err())
 }
 
 // poison enqueues a task of the same id with another payload.
 func (b *bundle) poison(t *testing.T, task completion.Task, name, payload string) {
 	t.Helper()
 	_, err := asynq.NewClientFromRedisClient(b.rc).EnqueueContext(t.Context(), asynq.NewTask(name, []byte(payload)),
-		asynq.TaskID(task.Ref.Job), asynq.Queue(string(task.Lane)))
+		asynq.TaskID(id(task)), asynq.Queue(string(task.Lane)))
 	require.NoError(t, err)
 	b.ring(task.Lane)
 }

@@ -155,7 +155,7 @@ func (b *bundle) enqueue(t *testing.T, tasks ...completion.Task) {
 
 func (b *bundle) retried(t *testing.T, task completion.Task) int {
 	t.Helper()
-	info, err := b.insp.GetTaskInfo(string(task.Lane), task.Ref.Job)
+	info, err := b.insp.GetTaskInfo(string(task.Lane), id(task))
 	require.NoError(t, err)
 	return info.Retried
 }
@@ -163,6 +163,9 @@ func (b *bundle) retried(t *testing.T, task completion.Task) int {
 func newTask(lane completion.Lane) completion.Task {
 	return completion.Task{Ref: completion.Ref{Tenant: "acme", Job: completion.NewJobID()}, Lane: lane}
 }
+
+// id is the task's id in Redis.
+func id(t completion.Task) string { return t.Ref.Tenant + ":" + t.Ref.Job }
 
 func newTasks(n int, lane completion.Lane) []completion.Task {
 	tasks := make([]completion.Task, n)

@@ -45,7 +45,7 @@ func againIsNotCounted(t *testing.T, b *bundle) {
 		receive(t, got)
 		b.becomes(t, queue.Depth{Retry: 1})
 		require.Zero(t, b.retried(t, task))
-		require.NoError(t, b.insp.RunTask(string(task.Lane), task.Ref.Job)) // an hour passes
+		require.NoError(t, b.insp.RunTask(string(task.Lane), id(task))) // an hour passes
 		b.ring(task.Lane)
 	}
 	receive(t, got)
@@ -70,7 +70,7 @@ func errorsComeAgain(t *testing.T, b *bundle) {
 	b.enqueue(t, task)
 	for i, answer := range answers {
 		require.Eventually(t, func() bool {
-			_ = b.insp.RunTask(string(task.Lane), task.Ref.Job) // spares the backoff, if it waits for it now
+			_ = b.insp.RunTask(string(task.Lane), id(task)) // spares the backoff, if it waits for it now
 			b.ring(task.Lane)
 			select {
 			case <-started:
@@ -161,7 +161,7 @@ func lostLease(t *testing.T, b *bundle) {
 	b.enqueue(t, first)
 	ctx := receive(t, started)
 	require.Eventually(t, func() bool { // the first cancels may come before asynq listens
-		require.NoError(t, b.insp.CancelProcessing(first.Ref.Job))
+		require.NoError(t, b.insp.CancelProcessing(id(first)))
 		return b.depth(t).Retry == 1
 	}, patience, 20*time.Millisecond)
 	require.NoError(t, b.client.Forget(t.Context(), first))
