@@ -73,7 +73,7 @@ func TestPark(t *testing.T) {
 		p := newPark(time.Hour)
 		waits := func() time.Duration {
 			start := time.Now()
-			p.wait(p.maxWait, p.bell)
+			p.wait(p.maxWait, p.bell, nil)
 			return time.Since(start)
 		}
 		require.Equal(t, time.Hour, waits())

@@ -7,10 +7,11 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// conn is the Redis client as asynq's server sees it: the scripts that take tasks and those that settle them pass
-// through park and acks, all else goes straight on. It changes nothing for other users of the client.
+// conn is the Redis client as asynq's server sees it: the script that takes tasks is replaced by ours, those that settle them pass
+// through acks, and all else goes straight on. It changes nothing for other users of the client.
 type conn struct {
 	redis.UniversalClient
+	keys keys // of the server's only lane
 	park *park
 	acks *acks
 }
@@ -34,10 +35,11 @@ type send func(context.Context) *redis.Cmd
 func (c *conn) run(ctx context.Context, keys []string, args []any, next send) *redis.Cmd {
 	switch actOf(keys) {
 	case dequeue:
-		return c.park.dequeue(ctx, next)
+		return c.park.dequeue(ctx, func(ctx context.Context) *redis.Cmd { return c.keys.take(ctx, c.UniversalClient, args[0]) })
 	case forward:
 		return c.park.forward(ctx, next)
 	case settle:
+		defer c.park.free()
 		return c.acks.settle(ctx, fmt.Sprint(args[0]), next)
 	default:
 		return next(ctx)

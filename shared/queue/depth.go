@@ -17,16 +17,31 @@ type Depth struct {
 	Archived  int64 `json:"archived"`  // cannot be read; kept to be looked at, the oldest above 9,999 are dropped
 }
 
-// Depth counts the lane's tasks, in one round trip.
+// depthCmd counts a lane's tasks.
+//
+// KEYS[1] pending, KEYS[2] ring, KEYS[3] active, KEYS[4] retry, KEYS[5] scheduled, KEYS[6] archived
+// ARGV[1] prefix of the tenants' lists
+//
+// Returns the five numbers of Depth, in its order.
+var depthCmd = redis.NewScript(`
+local waiting = redis.call("LLEN", KEYS[1])
+for _, tenant in ipairs(redis.call("LRANGE", KEYS[2], 0, -1)) do
+	waiting = waiting + redis.call("LLEN", ARGV[1] .. tenant)
+end
+local depth = {waiting, redis.call("LLEN", KEYS[3])}
+for i = 4, 6 do
+	depth[i - 1] = redis.call("ZCARD", KEYS[i])
+end
+return depth`)
+
+// Depth counts the lane's tasks, of all tenants and at one moment.
 func (c *Client) Depth(ctx context.Context, lane completion.Lane) (Depth, error) {
 	k := keysOf(lane)
-	pipe := c.rc.Pipeline()
-	pending, active := pipe.LLen(ctx, k.pending), pipe.LLen(ctx, k.active)
-	retry, scheduled, archived := pipe.ZCard(ctx, k.retry), pipe.ZCard(ctx, k.scheduled), pipe.ZCard(ctx, k.archived)
-	if _, err := pipe.Exec(ctx); err != nil {
+	n, err := depthCmd.Run(ctx, c.rc, []string{k.pending, k.ring, k.active, k.retry, k.scheduled, k.archived}, k.wait).Int64Slice()
+	if err != nil {
 		return Depth{}, unavailable("count the tasks of lane "+string(lane), err)
 	}
-	return Depth{pending.Val(), active.Val(), retry.Val(), scheduled.Val(), archived.Val()}, nil
+	return Depth{n[0], n[1], n[2], n[3], n[4]}, nil
 }
 
 // Fresh reports whether Redis has lost data since the Client's last call, or, at the first one, whether it is empty.

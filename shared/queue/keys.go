@@ -6,25 +6,32 @@ import (
 	"sluice/shared/completion"
 )
 
-// keys names what asynq keeps for one lane. All keys of a lane share one cluster slot.
+// keys names what asynq and we keep for one lane. All keys of a lane share one cluster slot.
 type keys struct {
 	prefix    string // of every key
 	task      string // prefix of a task's hash: msg, state, …
-	pending   string // list: pushed on the left, taken from the right
+	pending   string // list: pushed on the left, taken from the right; here a task waits to be sorted, see sortLua
+	paused    string // exists while nothing shall be taken
 	active    string // list
 	lease     string // sorted set: when each active task's lease ends, in Unix seconds
 	retry     string // sorted set: when to deliver again, in Unix seconds
 	scheduled string // sorted set: when to deliver first, in Unix seconds
 	archived  string // sorted set: poison
-	tide      string // our own counter, see Fresh
+
+	// ours
+	tide    string // counter, see Fresh
+	ring    string // list: the tenants that have waiting tasks, the next one to be served on the left
+	wait    string // prefix of a tenant's list: its waiting tasks, the oldest on the left
+	running string // hash: tenant to the most tasks running at once, see SetRunning
+	admit   string // prefix of a tenant's sorted set: reserved job to when the reservation lapses, in Unix milliseconds
 }
 
 func keysOf(lane completion.Lane) keys {
-	p := "asynq:{" + string(lane) + "}:"
+	p, own := "asynq:{"+string(lane)+"}:", "sluice:{"+string(lane)+"}:"
 	return keys{
-		prefix: p, task: p + "t:", pending: p + "pending", active: p + "active", lease: p + "lease",
+		prefix: p, task: p + "t:", pending: p + "pending", paused: p + "paused", active: p + "active", lease: p + "lease",
 		retry: p + "retry", scheduled: p + "scheduled", archived: p + "archived",
-		tide: "sluice:{" + string(lane) + "}:tide",
+		tide: own + "tide", ring: own + "ring", wait: own + "wait:", running: own + "running", admit: own + "admit:",
 	}
 }
 

@@ -18,13 +18,13 @@ const (
 	reviveStep = 100
 )
 
-// reviveCmd gives the tasks of dead servers back, to the head of the line and without counting a try.
+// reviveCmd gives the tasks of dead servers back, to the head of their tenants' lines (see sortLua) and without counting a
+// try.
 //
 // KEYS[1] active, KEYS[2] lease, KEYS[3] pending
 // ARGV[1] leases that end until this Unix time are dead
-// ARGV[2] now in Unix nanoseconds
-// ARGV[3] prefix of the task hashes
-// ARGV[4] at most so many leases
+// ARGV[2] prefix of the task hashes
+// ARGV[3] at most so many leases
 //
 // Returns how many tasks are pending again, and how many leases were looked at.
 //
@@ -35,18 +35,19 @@ const (
 var reviveCmd = redis.NewScript(`
 local revived = 0
 local function revive(id)
-	local key = ARGV[3] .. id
+	local key = ARGV[2] .. id
 	redis.call("LREM", KEYS[1], 0, id)
 	redis.call("ZREM", KEYS[2], id)
 	if redis.call("HEXISTS", key, "msg") == 0 then
 		redis.call("DEL", key)
 	elseif redis.call("HGET", key, "state") == "active" then
 		redis.call("RPUSH", KEYS[3], id)
-		redis.call("HSET", key, "state", "pending", "pending_since", ARGV[2])
+		redis.call("HSET", key, "state", "pending")
+		redis.call("HDEL", key, "pending_since")
 		revived = revived + 1
 	end
 end
-local dead = redis.call("ZRANGEBYSCORE", KEYS[2], "-inf", ARGV[1], "LIMIT", 0, tonumber(ARGV[4]))
+local dead = redis.call("ZRANGEBYSCORE", KEYS[2], "-inf", ARGV[1], "LIMIT", 0, tonumber(ARGV[3]))
 for _, id in ipairs(dead) do
 	revive(id)
 end
@@ -66,9 +67,8 @@ func (c *Client) Revive(ctx context.Context, lane completion.Lane, deadAfter tim
 	k := keysOf(lane)
 	total := 0
 	for looked := int64(reviveStep); looked == reviveStep; {
-		now := time.Now()
 		res, err := reviveCmd.Run(ctx, c.rc, []string{k.active, k.lease, k.pending},
-			now.Add(leaseTime-deadAfter).Unix(), now.UnixNano(), k.task, reviveStep).Int64Slice()
+			time.Now().Add(leaseTime-deadAfter).Unix(), k.task, reviveStep).Int64Slice()
 		if err != nil {
 			return total, unavailable("revive tasks of lane "+string(lane), err)
 		}
@@ -80,25 +80,25 @@ func (c *Client) Revive(ctx context.Context, lane completion.Lane, deadAfter tim
 	return total, nil
 }
 
-// reclaimCmd gives back tasks whose workers are known to be dead.
+// reclaimCmd gives back tasks whose workers are known to be dead, to the head of their tenants' lines (see sortLua).
 //
 // KEYS[1] active, KEYS[2] lease, KEYS[3] pending
 // ARGV[1] leases that end until this Unix time may be taken away
-// ARGV[2] now in Unix nanoseconds
-// ARGV[3] prefix of the task hashes
-// ARGV[4…] task ids
+// ARGV[2] prefix of the task hashes
+// ARGV[3…] task ids
 //
 // Returns how many tasks are pending again. A younger lease belongs to a server that has just taken the task.
 var reclaimCmd = redis.NewScript(`
 local revived = 0
-for i = 4, #ARGV do
+for i = 3, #ARGV do
 	local id = ARGV[i]
 	local lease = redis.call("ZSCORE", KEYS[2], id)
-	if lease and tonumber(lease) <= tonumber(ARGV[1]) and redis.call("HGET", ARGV[3] .. id, "state") == "active" then
+	if lease and tonumber(lease) <= tonumber(ARGV[1]) and redis.call("HGET", ARGV[2] .. id, "state") == "active" then
 		redis.call("LREM", KEYS[1], 0, id)
 		redis.call("ZREM", KEYS[2], id)
 		redis.call("RPUSH", KEYS[3], id)
-		redis.call("HSET", ARGV[3] .. id, "state", "pending", "pending_since", ARGV[2])
+		redis.call("HSET", ARGV[2] .. id, "state", "pending")
+		redis.call("HDEL", ARGV[2] .. id, "pending_since")
 		revived = revived + 1
 	end
 end
@@ -115,8 +115,7 @@ func (c *Client) Reclaim(ctx context.Context, lane completion.Lane, jobs []compl
 	k := keysOf(lane)
 	total := 0
 	for part := range slices.Chunk(jobs, reviveStep) {
-		now := time.Now()
-		args := []any{now.Add(leaseTime - reclaimAfter).Unix(), now.UnixNano(), k.task}
+		args := []any{time.Now().Add(leaseTime - reclaimAfter).Unix(), k.task}
 		for _, ref := range part {
 			args = append(args, taskID(ref))
 		}

@@ -92,7 +92,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	base, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(ErrStopping)
-	c := &conn{UniversalClient: s.rc, park: newPark(s.cfg.MaxWait), acks: newAcks(s.cfg.Log)}
+	c := &conn{UniversalClient: s.rc, keys: keysOf(s.cfg.Lane), park: newPark(s.cfg.MaxWait), acks: newAcks(s.cfg.Log)}
 	w := &work{base: base, cfg: s.cfg, acks: c.acks, slots: make(chan struct{}, s.cfg.Slots)}
 
 	stopWake, err := s.cfg.OnWake(c.park.wake)
