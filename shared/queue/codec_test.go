@@ -1,10 +1,13 @@
 package queue
 
 import (
+	"context"
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"sluice/shared/completion"
@@ -87,5 +90,54 @@ func TestPark(t *testing.T) {
 		require.Equal(t, time.Minute, waits())
 		p.close()
 		require.Zero(t, waits())
+	})
+}
+
+// TestPark_Dequeue is what asynq hears, and when, for each answer of takeCmd.
+func TestPark_Dequeue(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		answer any
+		err    error
+		during func(p *park) // happens at
+		at     time.Duration
+		lasts  time.Duration
+		want   error
+	}{
+		"a task":                {answer: "msg"},
+		"nothing":               {err: redis.Nil, lasts: time.Hour, want: redis.Nil},
+		"nothing, then a task":  {err: redis.Nil, at: time.Minute, during: (*park).wake, lasts: time.Minute, want: redis.Nil},
+		"nothing, and one ends": {err: redis.Nil, at: time.Minute, during: (*park).free, lasts: time.Hour, want: redis.Nil},
+		"held back":             {answer: int64(1), lasts: heldPause, want: redis.Nil},
+		"held back, one ends":   {answer: int64(1), at: heldPause / 2, during: (*park).free, lasts: heldPause / 2, want: redis.Nil},
+		"held back, a task":     {answer: int64(1), at: heldPause / 2, during: (*park).wake, lasts: heldPause / 2, want: redis.Nil},
+		"ask again":             {answer: int64(0), want: redis.Nil},
+		"no redis":              {err: io.EOF, lasts: errorPause, want: io.EOF},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := newPark(time.Hour)
+				p.free() // before the dequeue: that one is in the answer
+				if c.during != nil {
+					time.AfterFunc(c.at, func() { c.during(p) })
+				}
+				start := time.Now()
+				cmd := p.dequeue(t.Context(), func(ctx context.Context) *redis.Cmd { return answer(ctx, c.answer, c.err) })
+				require.ErrorIs(t, cmd.Err(), c.want)
+				require.Equal(t, c.lasts, time.Since(start))
+				if c.want == nil {
+					require.Equal(t, c.answer, cmd.Val())
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		p, start := newPark(time.Hour), time.Now()
+		p.dequeue(t.Context(), func(ctx context.Context) *redis.Cmd {
+			p.free() // too late for the answer
+			return answer(ctx, int64(1), nil)
+		})
+		require.Zero(t, time.Since(start))
 	})
 }

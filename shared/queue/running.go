@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,6 +16,9 @@ import (
 
 // markField of the hash of limits holds what the limits' sum is, so that unchanged ones need not be sent. It is no tenant.
 const markField = "#"
+
+// anyTenant is the field for those that are not named, see takeCmd.
+const anyTenant = "*"
 
 // runningCmd replaces the limits of one lane.
 //
@@ -35,14 +39,19 @@ return 1`)
 
 // SetRunning limits how many tasks of a tenant run at once, in each lane by itself; "*" stands for every tenant that is
 // not named. The limits replace all earlier ones; one of 0 or less is as if it were not there, and means no limit. They
-// hold for tasks that are taken from now on, whoever takes them. When the limits are those that Redis has already, the
-// call costs one small read for each lane.
+// hold for tasks that are taken from now on, whoever takes them. Redis may lose them, so call it now and then: when they
+// are those that Redis has already, that costs one small read for each lane.
 func (c *Client) SetRunning(ctx context.Context, limits map[string]int) error {
+	for tenant := range limits {
+		if tenant != anyTenant && !completion.ValidToken(tenant) {
+			return fmt.Errorf("set running limits: bad tenant %q", tenant)
+		}
+	}
 	mark, args := flatten(limits)
 	for _, lane := range completion.Lanes {
 		k := keysOf(lane)
 		was, err := c.rc.HGet(ctx, k.running, markField).Result()
-		if err != nil && err != redis.Nil { //nolint:errorlint // go-redis returns it as it is
+		if err != nil && !errors.Is(err, redis.Nil) {
 			return unavailable("read the limits of lane "+string(lane), err)
 		}
 		if was == mark {

@@ -229,8 +229,13 @@ func (b *bundle) take(t *testing.T, task completion.Task, left time.Duration) {
 // poison enqueues a task of the same id with another payload.
 func (b *bundle) poison(t *testing.T, task completion.Task, name, payload string) {
 	t.Helper()
+	b.poisonAs(t, task.Lane, id(task), name, payload)
+}
+
+func (b *bundle) poisonAs(t *testing.T, lane completion.Lane, taskID, name, payload string) {
+	t.Helper()
 	_, err := asynq.NewClientFromRedisClient(b.rc).EnqueueContext(t.Context(), asynq.NewTask(name, []byte(payload)),
-		asynq.TaskID(id(task)), asynq.Queue(string(task.Lane)))
+		asynq.TaskID(taskID), asynq.Queue(string(lane)))
 	require.NoError(t, err)
-	b.ring(task.Lane)
+	b.ring(lane)
 }

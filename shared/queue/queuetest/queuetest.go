@@ -51,6 +51,19 @@ func Run(t *testing.T, open func(testing.TB) redis.UniversalClient) {
 		"Stop/BadConfig":             badConfig,
 		"Revive/I1_DeadServer":       reviveDeadServer,
 		"Revive/Remains":             reviveRemains,
+		"Fair/FewWaitForNobody":      fewWaitForNobody,
+		"Fair/EqualShares":           equalShares,
+		"Fair/GivenBackComesFirst":   givenBackComesFirst,
+		"Fair/ForeignIDs":            foreignIDs,
+		"Fair/RemainsAreDropped":     remainsAreDropped,
+		"Fair/DepthAndForget":        depthAndForget,
+		"Running/LimitHolds":         runningLimitHolds,
+		"Running/HeldBackGoesOn":     heldBackGoesOn,
+		"Running/BadTenant":          runningBadTenant,
+		"Admit/NeverTooMany":         admitNeverTooMany,
+		"Admit/ReservationEnds":      reservationEnds,
+		"Admit/LongPending":          admitLongPending,
+		"Admit/NoQuestion":           admitNoQuestion,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
