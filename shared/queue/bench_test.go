@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -75,6 +76,53 @@ func BenchmarkEnqueueAll(b *testing.B) {
 				require.NoError(b, client.EnqueueAll(b.Context(), tasks)[0])
 				require.ErrorIs(b, client.EnqueueAll(b.Context(), tasks)[0], completion.ErrKnown)
 				require.NoError(b, rc.FlushDB(b.Context()).Err())
+			}
+		})
+	}
+}
+
+// BenchmarkTake is one task enqueued and one taken, while one task of each tenant waits, with asynq's script and with ours.
+func BenchmarkTake(b *testing.B) {
+	for _, c := range []struct {
+		name    string
+		take    func(context.Context, redis.UniversalClient, completion.Lane) *redis.Cmd
+		tenants int
+		active  int
+		limits  map[string]int
+	}{
+		{"plain", queue.TakePlain, 1, 0, nil},
+		{"fair/tenants=1", queue.Take, 1, 0, nil},
+		{"fair/tenants=1000", queue.Take, 1000, 0, nil},
+		{"plain/active=1000", queue.TakePlain, 1, 1000, nil},
+		{"fair/active=1000", queue.Take, 1, 1000, nil},
+		{"limited/active=1000", queue.Take, 1, 1000, map[string]int{"*": 5000}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			rc, lane, n := testkit.Redis(b), completion.Interactive, 0
+			client := queue.NewClient(rc, nil)
+			require.NoError(b, client.SetRunning(b.Context(), c.limits))
+			put := func() {
+				ref := completion.Ref{Tenant: fmt.Sprint("tenant-", n%c.tenants), Job: completion.NewJobID()}
+				require.NoError(b, client.Enqueue(b.Context(), completion.Task{Ref: ref, Lane: lane}))
+				n++
+			}
+			take := func() { require.NotEmpty(b, c.take(b.Context(), rc, lane).Val()) }
+			for range c.active {
+				put()
+				take()
+			}
+			for range c.tenants {
+				put()
+			}
+			for b.Loop() {
+				put()
+				take()
+				if n%100 == 0 { // they end
+					b.StopTimer()
+					require.NoError(b, rc.LTrim(b.Context(), "asynq:{interactive}:active", int64(-c.active-1), -1).Err())
+					b.StartTimer()
+				}
 			}
 		})
 	}

@@ -23,6 +23,7 @@ type keys struct {
 	ring    string // list: the tenants that have waiting tasks, the next one to be served on the left
 	wait    string // prefix of a tenant's list: its waiting tasks, the oldest on the left
 	running string // hash: tenant to the most tasks running at once, see SetRunning
+	runs    string // prefix of a tenant's set: its running tasks, and some that have ended, if it has a limit
 	admit   string // prefix of a tenant's sorted set: reserved job to when the reservation lapses, in Unix milliseconds
 }
 
@@ -31,7 +32,7 @@ func keysOf(lane completion.Lane) keys {
 	return keys{
 		prefix: p, task: p + "t:", pending: p + "pending", paused: p + "paused", active: p + "active", lease: p + "lease",
 		retry: p + "retry", scheduled: p + "scheduled", archived: p + "archived",
-		tide: own + "tide", ring: own + "ring", wait: own + "wait:", running: own + "running", admit: own + "admit:",
+		tide: own + "tide", ring: own + "ring", wait: own + "wait:", running: own + "running", runs: own + "runs:", admit: own + "admit:",
 	}
 }
 

@@ -22,18 +22,28 @@ const anyTenant = "*"
 
 // runningCmd replaces the limits of one lane.
 //
-// KEYS[1] running
-// ARGV[1] the new limits' mark
-// ARGV[2…] tenant, limit, tenant, limit, …
+// KEYS[1] running, KEYS[2] active
+// ARGV[1] prefix of the tenants' running tasks, and ARGV[2] for how many seconds one may run
+// ARGV[3] the new limits' mark
+// ARGV[4…] tenant, limit, tenant, limit, …
 //
-// Returns 1.
-var runningCmd = redis.NewScript(`
+// Returns 1. The tasks that run already are counted for those who had no limit before.
+var runningCmd = redis.NewScript(tenantLua + `
 redis.call("DEL", KEYS[1])
-for i = 2, #ARGV, 2 do
+if #ARGV == 3 then
+	return 1
+end
+redis.call("HSET", KEYS[1], "` + markField + `", ARGV[3])
+for i = 4, #ARGV, 2 do
 	redis.call("HSET", KEYS[1], ARGV[i], ARGV[i + 1])
 end
-if #ARGV > 1 then
-	redis.call("HSET", KEYS[1], "` + markField + `", ARGV[1])
+local all = redis.call("HEXISTS", KEYS[1], "` + anyTenant + `") == 1
+for _, id in ipairs(redis.call("LRANGE", KEYS[2], 0, -1)) do
+	local tenant = tenantOf(id)
+	if all or redis.call("HEXISTS", KEYS[1], tenant) == 1 then
+		redis.call("SADD", ARGV[1] .. tenant, id)
+		redis.call("EXPIRE", ARGV[1] .. tenant, ARGV[2])
+	end
 end
 return 1`)
 
@@ -47,7 +57,7 @@ func (c *Client) SetRunning(ctx context.Context, limits map[string]int) error {
 			return fmt.Errorf("set running limits: bad tenant %q", tenant)
 		}
 	}
-	mark, args := flatten(limits)
+	mark, pairs := flatten(limits)
 	for _, lane := range completion.Lanes {
 		k := keysOf(lane)
 		was, err := c.rc.HGet(ctx, k.running, markField).Result()
@@ -57,7 +67,8 @@ func (c *Client) SetRunning(ctx context.Context, limits map[string]int) error {
 		if was == mark {
 			continue
 		}
-		if err := runningCmd.Run(ctx, c.rc, []string{k.running}, args...).Err(); err != nil {
+		args := append([]any{k.runs, int(taskTimeout.Seconds()), mark}, pairs...)
+		if err := runningCmd.Run(ctx, c.rc, []string{k.running, k.active}, args...).Err(); err != nil {
 			return unavailable("set the limits of lane "+string(lane), err)
 		}
 		c.ring(lane)
@@ -65,19 +76,17 @@ func (c *Client) SetRunning(ctx context.Context, limits map[string]int) error {
 	return nil
 }
 
-// flatten returns runningCmd's arguments, the first of which is the mark: empty if there are no limits.
-func flatten(limits map[string]int) (mark string, args []any) {
-	args = []any{""}
+// flatten returns tenant, limit, tenant, limit, … and their mark, which is empty if there are none.
+func flatten(limits map[string]int) (mark string, pairs []any) {
 	sum := sha256.New()
 	for _, tenant := range slices.Sorted(maps.Keys(limits)) {
 		if n := limits[tenant]; n > 0 {
-			_, _ = fmt.Fprintf(sum, "%q %d\n", tenant, n)
-			args = append(args, tenant, n)
+			_, _ = fmt.Fprintln(sum, tenant, n)
+			pairs = append(pairs, tenant, n)
 		}
 	}
-	if len(args) > 1 {
+	if len(pairs) > 0 {
 		mark = hex.EncodeToString(sum.Sum(nil)[:16])
-		args[0] = mark
 	}
-	return mark, args
+	return mark, pairs
 }
