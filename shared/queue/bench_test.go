@@ -95,7 +95,8 @@ func BenchmarkTake(b *testing.B) {
 		{"fair/tenants=1000", queue.Take, 1000, 0, nil},
 		{"plain/active=1000", queue.TakePlain, 1, 1000, nil},
 		{"fair/active=1000", queue.Take, 1, 1000, nil},
-		{"limited/active=1000", queue.Take, 1, 1000, map[string]int{"*": 5000}},
+		{"limit=5000/active=1000", queue.Take, 1, 1000, map[string]int{"*": 5000}},
+		{"limit=1001/active=1000", queue.Take, 1, 1000, map[string]int{"*": 1001}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -107,7 +108,14 @@ func BenchmarkTake(b *testing.B) {
 				require.NoError(b, client.Enqueue(b.Context(), completion.Task{Ref: ref, Lane: lane}))
 				n++
 			}
-			take := func() { require.NotEmpty(b, c.take(b.Context(), rc, lane).Val()) }
+			take := func() {
+				_, err := c.take(b.Context(), rc, lane).Text()
+				require.NoError(b, err)
+			}
+			end := func() {
+				id := rc.LPop(b.Context(), "asynq:{interactive}:active").Val()
+				require.NoError(b, rc.ZRem(b.Context(), "asynq:{interactive}:lease", id).Err())
+			}
 			for range c.active {
 				put()
 				take()
@@ -115,15 +123,17 @@ func BenchmarkTake(b *testing.B) {
 			for range c.tenants {
 				put()
 			}
+			took := time.Duration(0)
 			for b.Loop() {
 				put()
+				start := time.Now()
 				take()
-				if n%100 == 0 { // they end
-					b.StopTimer()
-					require.NoError(b, rc.LTrim(b.Context(), "asynq:{interactive}:active", int64(-c.active-1), -1).Err())
-					b.StartTimer()
-				}
+				took += time.Since(start)
+				b.StopTimer()
+				end()
+				b.StartTimer()
 			}
+			b.ReportMetric(float64(took.Nanoseconds())/float64(b.N), "ns/take")
 		})
 	}
 }

@@ -7,8 +7,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// conn is the Redis client as asynq's server sees it: the script that takes tasks is replaced by ours, those that settle them pass
-// through acks, and all else goes straight on. It changes nothing for other users of the client.
+// conn is the Redis client as asynq's server sees it: the script that takes tasks is replaced by ours and goes through
+// park, those that settle them pass through acks, and all else goes straight on. It changes nothing for other users of
+// the client.
 type conn struct {
 	redis.UniversalClient
 	keys keys // of the server's only lane

@@ -10,7 +10,7 @@ import (
 
 // Depth is how many tasks of a lane are where.
 type Depth struct {
-	Pending   int64 `json:"pending"`   // wait for a worker
+	Pending   int64 `json:"pending"`   // wait for a worker, or for their tenant to run less
 	Active    int64 `json:"active"`    // are running, or their server has died
 	Retry     int64 `json:"retry"`     // were handed back and wait for their time
 	Scheduled int64 `json:"scheduled"` // were enqueued for a later time

@@ -32,18 +32,23 @@ end
 local function full(tenant, limit)
 	local key = ARGV[5] .. tenant
 	local n = redis.call("SCARD", key)
-	if n >= limit then
-		for _, id in ipairs(redis.call("SMEMBERS", key)) do
-			if not redis.call("ZSCORE", KEYS[4], id) then
-				redis.call("SREM", key, id)
+	if n < limit then
+		return false
+	end
+	local ids = redis.call("SMEMBERS", key)
+	for from = 1, #ids, 200 do
+		local to = math.min(from + 199, #ids)
+		for i, score in ipairs(redis.call("ZMSCORE", KEYS[4], unpack(ids, from, to))) do
+			if not score then
+				redis.call("SREM", key, ids[from + i - 1])
 				n = n - 1
-				if n < limit then
-					break
-				end
 			end
 		end
+		if n < limit then
+			return false
+		end
 	end
-	return n >= limit
+	return true
 end
 local function take(list, side, tenant, limit)
 	while true do
