@@ -28,10 +28,9 @@ const admitTime = 30 * time.Second
 // ARGV[8] the time until then in milliseconds
 //
 // Returns 1 if the place is reserved, anew if it was already; 0 if there is none; -1 if the caller shall ask again,
-// because pending was too long to know.
+// because pending was too long to sort at once.
 var admitCmd = redis.NewScript(sortLua + `
-sort(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3])
-if redis.call("EXISTS", KEYS[1]) == 1 then
+if not sort(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]) then
 	return -1
 end
 redis.call("ZREMRANGEBYSCORE", KEYS[4], "-inf", ARGV[6])

@@ -17,7 +17,8 @@ end
 // the missing pending_since, which asynq's requeue does not set and Revive and Reclaim remove. A place that Admit has
 // reserved ends here, because the task itself is counted from now on.
 //
-// One call moves up to 10,000 tasks, so that a long list never stops Redis for long; what is left stays in pending.
+// One call moves up to 1,000 tasks, so that a long list never stops Redis for long, and returns whether pending is empty
+// now. If not, the script has to be run again before it decides anything: it does not know yet who waits.
 const sortLua = tenantLua + `
 local function place(ids, ring, tasks, waits, admits)
 	local order, tails, reserved = {}, {}, {}
@@ -45,13 +46,16 @@ local function place(ids, ring, tasks, waits, admits)
 	end
 end
 local function sort(pending, ring, tasks, waits, admits)
-	for _ = 1, 20 do
+	for _ = 1, 2 do
 		local ids = redis.call("LRANGE", pending, -500, -1)
-		if #ids == 0 then
-			return
+		if #ids > 0 then
+			redis.call("LTRIM", pending, 0, -1 - #ids)
+			place(ids, ring, tasks, waits, admits)
 		end
-		redis.call("LTRIM", pending, 0, -1 - #ids)
-		place(ids, ring, tasks, waits, admits)
+		if #ids < 500 then
+			return true
+		end
 	end
+	return redis.call("EXISTS", pending) == 0
 end
 `

@@ -17,7 +17,7 @@ import (
 // ARGV[5] prefix of the tenants' running tasks, and ARGV[6] for how many seconds one may run
 //
 // Returns the task's message, and has made the task active; nil if nothing waits, or the lane is paused; 1 if all that
-// waits is held back by running limits; 0 if the caller shall ask again, because pending was too long.
+// waits is held back by running limits; 0 if the caller shall ask again, because pending was too long to sort at once.
 //
 // The running tasks of a tenant with a limit are kept in a set. Nothing is taken out of it when they end: only when the
 // set is as large as the limit, those that have no lease any more are looked for. So the count is exact whatever became
@@ -88,7 +88,9 @@ if redis.call("EXISTS", KEYS[5]) == 0 then
 		end
 	end
 end
-sort(KEYS[1], KEYS[5], ARGV[2], ARGV[3], ARGV[4])
+if not sort(KEYS[1], KEYS[5], ARGV[2], ARGV[3], ARGV[4]) then
+	return 0
+end
 local held, step = 0, 2
 while true do
 	local tenants = redis.call("LRANGE", KEYS[5], held, held + step - 1)
@@ -117,9 +119,7 @@ while true do
 	end
 	step = 100
 end
-if redis.call("EXISTS", KEYS[1]) == 1 then
-	return 0
-elseif held > 0 then
+if held > 0 then
 	return 1
 end
 return nil`)

@@ -62,9 +62,12 @@ func (b *bundle) oneByOne(t *testing.T) (next func() completion.Task, stop func(
 func fewWaitForNobody(t *testing.T, b *bundle) {
 	many, few := of("many", 2000), of("few", 3)
 	b.enqueueAll(t, many)
+	early := of("early", 1)[0]
+	b.enqueue(t, early)
 	next, stop := b.oneByOne(t)
 	defer stop()
 	require.Equal(t, many[0], next())
+	require.Equal(t, early, next(), "all that waits is known before anything is taken")
 	b.enqueue(t, few...)
 	want := []completion.Task{many[1], few[0], many[2], few[1], many[3], few[2], many[4], many[5]}
 	for i, task := range want {
