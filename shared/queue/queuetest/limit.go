@@ -28,6 +28,16 @@ func (c *census) add(tenant string, n int) {
 	c.most[tenant] = max(c.most[tenant], c.busy[tenant])
 }
 
+// total is how many run now.
+func (c *census) total() (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, busy := range c.busy {
+		n += busy
+	}
+	return n
+}
+
 // peak returns how many ran at once at most, since the last call.
 func (c *census) peak() map[string]int {
 	c.mu.Lock()
@@ -54,6 +64,7 @@ func runningLimitHolds(t *testing.T, b *bundle) {
 	b.enqueueAll(t, of("free", 6))
 	b.enqueueAll(t, of("none", 4))
 	b.becomes(t, queue.Depth{Pending: 28 + 2 + 1, Active: 2 + 3 + 6 + 3})
+	require.Eventually(t, func() bool { return c.total() == 14 }, patience, time.Millisecond) // a task is active before its handler starts
 	for range 5 {
 		finish <- struct{}{}
 	}
