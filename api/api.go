@@ -12,18 +12,22 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"sluice/api/internal/access"
 	"sluice/api/internal/jobs"
+	"sluice/api/internal/keys"
 	"sluice/api/internal/page"
 	"sluice/api/internal/problem"
 	"sluice/api/internal/request"
 	"sluice/api/internal/sse"
 	"sluice/shared/backend"
 	"sluice/shared/completion"
+	"sluice/shared/credential"
 	"sluice/shared/service"
 	"sluice/shared/sweeper"
 )
@@ -31,11 +35,17 @@ import (
 // Config of an API process.
 type Config struct {
 	HTTPAddr           string        `name:"http-addr" env:"SLUICE_HTTP_ADDR" default:"127.0.0.1:8080" help:"Address of the HTTP API."`
-	Tenant             string        `env:"SLUICE_TENANT" default:"local" help:"Tenant that owns what is submitted: 1 to 64 of a-z, 0-9, _ and -."`
+	Auth               string        `env:"SLUICE_AUTH" default:"on" enum:"on,off" help:"on: every request needs an API key. off: everybody is the tenant SLUICE_TENANT; for loopback addresses only."`
+	Tenant             string        `env:"SLUICE_TENANT" default:"local" help:"Tenant that owns what is submitted without a key: 1 to 64 of a-z, 0-9, _ and -."`
+	TLSCert            string        `name:"tls-cert" env:"SLUICE_TLS_CERT" placeholder:"FILE" help:"Certificate for HTTPS, in PEM, with its chain; read anew when it changes."`
+	TLSKey             string        `name:"tls-key" env:"SLUICE_TLS_KEY" placeholder:"FILE" help:"Its private key."`
+	CORSOrigins        []string      `name:"cors-origins" env:"SLUICE_CORS_ORIGINS" help:"Web origins whose pages may use the HTTP API, such as https://app.example.org; none by default."`
 	InteractiveTimeout time.Duration `env:"SLUICE_INTERACTIVE_TIMEOUT" default:"1h" help:"An interactive job that says nothing about it must have ended after this long, or expires. At most 168h."`
 	BatchTimeout       time.Duration `env:"SLUICE_BATCH_TIMEOUT" default:"24h" help:"The same for a batch job."`
 	PublicNATSURL      string        `name:"public-nats-url" env:"SLUICE_PUBLIC_NATS_URL" help:"NATS address that clients are told; by default the one the API itself uses."`
 	PublicWebSocketURL string        `name:"public-websocket-url" env:"SLUICE_PUBLIC_WEBSOCKET_URL" help:"NATS WebSocket address that clients are told."`
+	SigningKeys        string        `name:"nats-signing-keys" env:"SLUICE_NATS_SIGNING_KEYS" placeholder:"FILE" help:"The file signing.json of sluice nats init, to mint viewers' credentials with. Without it clients are not told of NATS, and follow over HTTP."`
+	CredentialTTL      time.Duration `name:"credential-ttl" env:"SLUICE_CREDENTIAL_TTL" default:"10m" help:"How long a viewer's NATS credential is valid. From 5s to 24h."`
 	Heartbeat          time.Duration `env:"SLUICE_HEARTBEAT" default:"15s" help:"Pause between comments on an idle event stream."`
 	ClientLimit        time.Duration `env:"SLUICE_CLIENT_LIMIT" default:"30s" help:"Longest a client may take to read one event before its stream is ended."`
 	StopLimit          time.Duration `env:"SLUICE_STOP_LIMIT" default:"10s" help:"Longest a stopping API waits for requests to end."`
@@ -46,6 +56,20 @@ func (c Config) Validate() error {
 	var err error
 	if !completion.ValidToken(c.Tenant) {
 		err = errors.Join(err, fmt.Errorf("tenant %q: want 1 to 64 of a-z, 0-9, _ and -", c.Tenant))
+	}
+	if c.Auth == authOff && !loopback(c.HTTPAddr) {
+		err = errors.Join(err, fmt.Errorf("auth off: everybody who reaches %s would own everything; listen on a loopback address, or turn SLUICE_AUTH on", c.HTTPAddr))
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		err = errors.Join(err, errors.New("TLS: want both a certificate and its key, or neither"))
+	}
+	if c.CredentialTTL < minCredential || c.CredentialTTL > maxCredential {
+		err = errors.Join(err, fmt.Errorf("credential TTL %s: want %s to %s", c.CredentialTTL, minCredential, maxCredential))
+	}
+	for _, o := range c.CORSOrigins {
+		if u, bad := url.Parse(o); bad != nil || u.Host == "" || u.Scheme+"://"+u.Host != o {
+			err = errors.Join(err, fmt.Errorf("CORS origin %q: want https://HOST or http://HOST:PORT", o))
+		}
 	}
 	for name, d := range map[string]time.Duration{"interactive timeout": c.InteractiveTimeout, "batch timeout": c.BatchTimeout} {
 		if d > request.MaxTimeout {
@@ -61,6 +85,22 @@ func (c Config) Validate() error {
 		}
 	}
 	return err
+}
+
+const (
+	authOff       = "off"
+	minCredential = 5 * time.Second
+	maxCredential = 24 * time.Hour
+)
+
+// loopback reports whether only this machine reaches addr.
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // API serves HTTP.
@@ -94,6 +134,12 @@ func New(c Config, back *backend.Backend, log *slog.Logger) (*API, error) {
 		return nil, fmt.Errorf("listen for HTTP on %s (set SLUICE_HTTP_ADDR to use another address): %w", c.HTTPAddr, err)
 	}
 	a := &API{config: c, back: back, log: log, listener: listener, hangUp: hangUp}
+	if c.TLSCert != "" {
+		if a.listener, err = secure(listener, c.TLSCert, c.TLSKey); err != nil {
+			hangUp(err)
+			return nil, errors.Join(err, listener.Close())
+		}
+	}
 	a.server = &http.Server{
 		Handler: routes, ReadHeaderTimeout: headerLimit, IdleTimeout: idleLimit, MaxHeaderBytes: headerBytes,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
@@ -104,12 +150,22 @@ func New(c Config, back *backend.Backend, log *slog.Logger) (*API, error) {
 // Addr is where the API listens.
 func (a *API) Addr() net.Addr { return a.listener.Addr() }
 
+// URL is where this machine reaches the API.
+func (a *API) URL() string {
+	scheme := "http://"
+	if a.config.TLSCert != "" {
+		scheme = "https://"
+	}
+	return scheme + a.listener.Addr().String()
+}
+
 // Run serves until ctx ends, then hangs up on the event streams, telling them where to resume, and lets the other
 // requests finish.
 func (a *API) Run(ctx context.Context) error {
 	return service.Run(ctx,
 		service.Runner{Name: "replay", Run: a.back.Log.ServeReplay},
 		service.Runner{Name: "sweeper", Run: sweeper.New(a.back.Store, a.back.Queue, a.back.Log, sweeper.Config{WorkerTTL: a.back.WorkerTTL}, a.log).Run},
+		service.Runner{Name: "limits", Run: a.back.Limit.Run},
 		service.Runner{Name: "http", Run: a.serve},
 	)
 }
@@ -142,11 +198,27 @@ func routes(stopping context.Context, c Config, back *backend.Backend, log *slog
 	config.Info.Description = "Queues LLM completions, streams them while they are generated, and keeps the answers."
 	config.DocsPath, config.SchemasPath, config.CreateHooks = "", "", nil
 	native := humago.New(mux, config)
-	jobs.Register(native, jobs.Parts{Store: back.Store, Queue: back.Queue, Log: back.Log, Bell: back.Bell, Logger: log}, jobs.Options{
-		Tenant: c.Tenant, Timeout: map[completion.Lane]time.Duration{completion.Interactive: c.InteractiveTimeout, completion.Batch: c.BatchTimeout},
+	open := ""
+	if c.Auth == authOff {
+		open = c.Tenant
+	}
+	guard := access.New(back.Store, open, log)
+	native.UseMiddleware(guard.Middleware)
+	access.Describe(native.OpenAPI())
+	parts := jobs.Parts{Store: back.Store, Queue: back.Queue, Log: back.Log, Bell: back.Bell, Limits: back.Limit, Guard: guard, Logger: log}
+	if c.SigningKeys != "" {
+		mint, err := minter(c.SigningKeys)
+		if err != nil {
+			return nil, err
+		}
+		parts.Mint = mint
+	}
+	jobs.Register(native, parts, jobs.Options{
+		Timeout:   map[completion.Lane]time.Duration{completion.Interactive: c.InteractiveTimeout, completion.Batch: c.BatchTimeout},
 		Heartbeat: c.Heartbeat, Write: c.ClientLimit, Stopping: stopping,
-		Stream: jobs.Stream{NATSURL: c.PublicNATSURL, WebSocketURL: c.PublicWebSocketURL},
+		Stream: jobs.Stream{NATSURL: c.PublicNATSURL, WebSocketURL: c.PublicWebSocketURL}, ViewTime: c.CredentialTTL,
 	})
+	keys.Register(native, back.Store, log)
 	registerHealth(native, back.Ready, log)
 	problem.Describe(native.OpenAPI())
 	reference, err := page.Reference(native.OpenAPI())
@@ -154,7 +226,15 @@ func routes(stopping context.Context, c Config, back *backend.Backend, log *slog
 		return nil, err
 	}
 	mux.Handle("GET /docs", reference)
-	return wrap(envelope(mux), log), nil
+	return wrap(c.web(envelope(mux)), log), nil
+}
+
+func minter(path string) (*credential.Minter, error) {
+	signing, err := credential.LoadSigning(path)
+	if err != nil {
+		return nil, fmt.Errorf("SLUICE_NATS_SIGNING_KEYS: %w", err)
+	}
+	return credential.NewMinter(signing)
 }
 
 // Version is stamped at build time.

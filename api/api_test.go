@@ -23,6 +23,7 @@ import (
 	"sluice/api"
 	"sluice/shared/backend"
 	"sluice/shared/completion"
+	"sluice/shared/embedded"
 	"sluice/shared/store"
 	"sluice/shared/testkit"
 )
@@ -36,17 +37,28 @@ func TestMain(m *testing.M) {
 // server is an API over embedded servers, without a worker.
 type server struct {
 	url  string
+	key  string // of the tenant acme, with all scopes
 	back *backend.Backend
+	nats *embedded.NATS
 	stop func()
 }
 
-func setup(t *testing.T) *server {
+func setup(t *testing.T, change ...func(*api.Config)) *server {
 	t.Helper()
 	back, n := testkit.Backend(t)
-	a, err := api.New(api.Config{
-		HTTPAddr: "127.0.0.1:0", Tenant: "acme", PublicNATSURL: n.ClientURL(), PublicWebSocketURL: n.WebSocketURL(),
-		InteractiveTimeout: time.Hour, BatchTimeout: 24 * time.Hour, Heartbeat: 20 * time.Millisecond, ClientLimit: 5 * time.Second, StopLimit: 5 * time.Second,
-	}, back, slog.New(slog.DiscardHandler))
+	signing, err := json.Marshal(n.Authority().Signing)
+	require.NoError(t, err)
+	c := api.Config{
+		HTTPAddr: "127.0.0.1:0", Auth: "on", Tenant: "local", PublicNATSURL: n.ClientURL(), PublicWebSocketURL: n.WebSocketURL(),
+		SigningKeys: filepath.Join(t.TempDir(), "signing.json"), CredentialTTL: time.Minute,
+		InteractiveTimeout: time.Hour, BatchTimeout: 24 * time.Hour, Heartbeat: 20 * time.Millisecond, ClientLimit: 5 * time.Second, StopLimit: 20 * time.Second,
+	}
+	require.NoError(t, os.WriteFile(c.SigningKeys, signing, 0o600))
+	for _, f := range change {
+		f(&c)
+	}
+	require.NoError(t, c.Validate())
+	a, err := api.New(c, back, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -56,7 +68,17 @@ func setup(t *testing.T) *server {
 		require.NoError(t, <-done)
 	})
 	t.Cleanup(stop)
-	return &server{url: "http://" + a.Addr().String(), back: back, stop: stop}
+	s := &server{url: a.URL(), back: back, nats: n, stop: stop}
+	s.key = s.newKey(t, "acme", completion.Scopes...)
+	return s
+}
+
+// newKey makes an API key.
+func (s *server) newKey(t *testing.T, tenant string, scopes ...completion.Scope) (secret string) {
+	t.Helper()
+	k, secret := completion.NewKey(tenant, scopes, time.Now())
+	require.NoError(t, s.back.Store.AddKey(t.Context(), k))
+	return secret
 }
 
 const chat = `{"request":{"model":"m","messages":[{"role":"user","content":"hi"}]}}`
@@ -65,6 +87,7 @@ func (s *server) do(t *testing.T, method, path, body string, header ...string) (
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, strings.NewReader(body))
 	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+s.key)
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
@@ -117,7 +140,13 @@ func TestSubmit(t *testing.T) {
 	require.ErrorIs(t, s.back.Queue.Enqueue(t.Context(), stored.Task()), completion.ErrKnown, "the queue has it")
 
 	_, again := s.do(t, http.MethodGet, "/v1/jobs/"+id, "")
-	require.JSONEq(t, body, again)
+	require.False(t, gjson.Get(again, "stream.credential").Exists(), "it comes with an accepted job, or when asked for")
+	var submitted, read map[string]any
+	require.NoError(t, json.Unmarshal([]byte(body), &submitted))
+	require.NoError(t, json.Unmarshal([]byte(again), &read))
+	delete(submitted, "stream")
+	delete(read, "stream")
+	require.Equal(t, submitted, read)
 }
 
 func TestSubmit_I7_Key(t *testing.T) {
@@ -129,7 +158,8 @@ func TestSubmit_I7_Key(t *testing.T) {
 	second, again := s.do(t, http.MethodPost, "/v1/jobs", chat, "Idempotency-Key", "k")
 	require.Equal(t, http.StatusAccepted, second.StatusCode)
 	require.Equal(t, "true", second.Header.Get("Idempotent-Replayed"))
-	require.JSONEq(t, body, again)
+	require.Equal(t, gjson.Get(body, "id").Str, gjson.Get(again, "id").Str)
+	require.Equal(t, gjson.Get(body, "created_at").Str, gjson.Get(again, "created_at").Str)
 	other, problem := s.do(t, http.MethodPost, "/v1/jobs", strings.Replace(chat, "hi", "ho", 1), "Idempotency-Key", "k")
 	require.Equal(t, http.StatusConflict, other.StatusCode)
 	require.Equal(t, "false", other.Header.Get("X-Should-Retry"))
@@ -282,6 +312,8 @@ func (s *server) open(t *testing.T, id string, header ...string) *http.Response 
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/v1/jobs/"+id+"/events", http.NoBody)
 	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+s.key)
+	req.Header.Set("Authorization", "Bearer "+s.key)
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}

@@ -22,7 +22,14 @@ func wrap(routes http.Handler, log *slog.Logger) http.Handler {
 		h := w.Header()
 		h.Set("X-Request-Id", id)
 		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
 		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Cache-Control", "no-store")
+		if r.TLS != nil {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeLimit)) // a connection that is gone needs none
 		begin := time.Now()
 		defer func() {
 			if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // a panic's value, compared as net/http does
@@ -35,6 +42,10 @@ func wrap(routes http.Handler, log *slog.Logger) http.Handler {
 	})
 }
 
+// writeLimit is how long a request may take, body and answer together. Event streams set limits of their own.
+const writeLimit = 2 * time.Minute
+
+// requestID is the client's, if it is one, or a new one.
 func requestID(r *http.Request) string {
 	id := r.Header.Get("X-Request-Id")
 	for _, c := range []byte(id) {

@@ -34,6 +34,9 @@ func (p *Program) Start(ctx context.Context, w io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, back.Close()) }()
+	if err := back.Log.Ensure(ctx); err != nil {
+		return err
+	}
 	if p.API.PublicNATSURL == "" {
 		p.API.PublicNATSURL = back.NATSURL()
 	}

@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -62,7 +63,9 @@ func TestWorker_I1_StartsAndStops(t *testing.T) {
 		}
 		_, _, err := back.Store.Add(t.Context(), &jobs[i])
 		require.NoError(t, err)
-		require.NoError(t, back.Queue.Enqueue(t.Context(), jobs[i].Task()))
+		if err := back.Queue.Enqueue(t.Context(), jobs[i].Task()); !errors.Is(err, completion.ErrKnown) { // the sweeper of a worker that starts may be faster
+			require.NoError(t, err)
+		}
 	}
 	workers.Go(func() { run(ctx) }) // one that stays, so that the end is near
 	for _, job := range jobs {

@@ -141,12 +141,16 @@ func idleBackend(ctx context.Context, dir, url string, log *slog.Logger) (_ *bac
 		server.Close()
 		return nil, nil, errors.Join(err, db.Close())
 	}
-	back, err := backend.New(ctx, backend.Servers{
+	back, err := backend.New(backend.Servers{
 		Database: db, NATS: nc, Redis: func(slots int) (redis.UniversalClient, error) { return queue.Open(url, slots) },
 	}, backend.Settings{}, log)
 	if err != nil {
 		server.Close()
 		return nil, nil, err
+	}
+	if err := back.Log.Setup(ctx); err != nil {
+		server.Close()
+		return nil, nil, errors.Join(err, back.Close())
 	}
 	return back, func() {
 		_ = back.Close() // nothing in it is needed any more

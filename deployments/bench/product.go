@@ -41,18 +41,24 @@ func openProduct(ctx context.Context, s *site) (_ *product, err error) {
 	p.model = &model{url: at[1], http: keepAlive()}
 	up, err := p.start(s, []string{
 		"OPENAI_BASE_URL=" + at[1], "SLUICE_DATA_DIR=" + filepath.Join(s.dir, "data"), "SLUICE_HTTP_ADDR=127.0.0.1:0",
-		"SLUICE_NATS_ADDR=127.0.0.1:0", "SLUICE_WEBSOCKET_ADDR=127.0.0.1:0",
+		"SLUICE_NATS_ADDR=127.0.0.1:0", "SLUICE_WEBSOCKET_ADDR=127.0.0.1:0", "SLUICE_CREDENTIAL_TTL=24h",
 	}, "up")
 	if err != nil {
 		return nil, err
 	}
-	if at, err = up.find(ctx, `API +(\S+)[^\n]*\n *NATS +(\S+)\n(?s:.*)worker ready`); err != nil {
+	if at, err = up.find(ctx, `API +(\S+)[^\n]*\n *NATS +(\S+)\n(?s:.*)API key +(\S+)(?s:.*)worker ready`); err != nil {
 		return nil, err
 	}
-	if p.api, err = client.New(at[1], keepAlive()); err != nil {
+	api, err := client.New(at[1], keepAlive())
+	if err != nil {
 		return nil, err
 	}
-	if p.nats, err = nats.Connect(at[2], nats.Name("bench")); err != nil {
+	p.api = api.WithKey(at[3])
+	credential, err := p.api.TenantCredential(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if p.nats, err = nats.Connect(at[2], nats.UserJWT(func() (string, error) { return credential.Credential, nil }, unsigned), nats.Name("bench")); err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", at[2], err)
 	}
 	p.stops = append(p.stops, p.nats.Close)
@@ -66,6 +72,9 @@ func (p *product) start(s *site, env []string, command string) (*process, error)
 	}
 	return child, err
 }
+
+// unsigned is the answer to a server's challenge of who has a bearer token: none.
+func unsigned([]byte) ([]byte, error) { return nil, nil }
 
 // close stops everything, in the reverse order of starting.
 func (p *product) close() {

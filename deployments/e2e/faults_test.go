@@ -89,7 +89,7 @@ func startRuin(t *testing.T) *ruin {
 		"SLUICE_PUBLIC_WEBSOCKET_URL=" + in.nats.websocket, "OPENAI_BASE_URL=" + in.simURL + "/v1",
 		"SLUICE_EVENT_BYTES=4194304", // small enough that a long run fills it, and keeps what runs
 		"SLUICE_WORKER_TTL=" + deadAfter.String(), "SLUICE_UPSTREAM_IDLE=2s", "SLUICE_RETRY_BASE=100ms", "SLUICE_RETRY_MAX=1s",
-		"SLUICE_INTERACTIVE_ATTEMPTS=50", "SLUICE_BATCH_ATTEMPTS=50", "SLUICE_DRAIN_LIMIT=1s", "SLUICE_STOP_LIMIT=2s",
+		"SLUICE_INTERACTIVE_ATTEMPTS=50", "SLUICE_BATCH_ATTEMPTS=50", "SLUICE_DRAIN_LIMIT=1s", "SLUICE_STOP_LIMIT=2s", "SLUICE_CREDENTIAL_TTL=24h",
 	}
 	in.startUpstream(t)
 	in.migrate(t, "up")
@@ -100,7 +100,8 @@ func startRuin(t *testing.T) *ruin {
 	for i := range in.workers {
 		in.workers[i] = in.startWorker(t)
 	}
-	in.tcp, in.ws = connect(t, in.nats.url), connect(t, in.nats.websocket)
+	all := in.apis[0].everything(t)
+	in.tcp, in.ws = connect(t, in.nats.url, all), connect(t, in.nats.websocket, all)
 	return in
 }
 
@@ -116,7 +117,7 @@ func (in *ruin) api() *client.Client {
 	if err != nil {
 		panic(err) // the address is our own
 	}
-	return c
+	return c.WithKey(in.key)
 }
 
 // count adds up what the upstream, which is about to be killed or at the end, was asked.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +26,7 @@ type cluster struct {
 	redis    *testkit.RedisServer
 	nats     *natsServer
 	env      []string // of every program
+	key      string   // of the tenant local, with all scopes
 	apis     []*apiProcess
 }
 
@@ -70,13 +72,23 @@ func startProxied(t *testing.T) (*cluster, *proxy) {
 // migrate runs the program migrate and returns what it printed.
 func (c *cluster) migrate(t *testing.T, command string) string {
 	t.Helper()
-	return program{name: "migrate", args: []string{command}, env: c.env}.succeed(t)
+	said := program{name: "migrate", args: []string{command}, env: c.env}.succeed(t)
+	if command == "up" && c.key == "" {
+		c.key = c.newKey(t, "local", "submit,read,admin")
+	}
+	return said
+}
+
+// newKey makes an API key.
+func (c *cluster) newKey(t *testing.T, tenant, scopes string) string {
+	t.Helper()
+	return strings.TrimSpace(program{name: "sluice", args: []string{"keys", "create", "--tenant", tenant, "--scope", scopes}, env: c.env}.succeed(t))
 }
 
 // startWorker starts one more worker and waits until it takes jobs.
 func (c *cluster) startWorker(t *testing.T, env ...string) *process {
 	t.Helper()
-	w := program{name: "worker", env: append(c.env[:len(c.env):len(c.env)], env...)}.start(t)
+	w := program{name: "worker", env: slices.Concat(c.env, c.nats.creds("worker"), env)}.start(t)
 	w.await(t, "worker ready")
 	return w
 }
@@ -86,19 +98,36 @@ type apiProcess struct {
 	*process
 	*client.Client
 	url string
+	key string
 }
 
 // startAPI starts one more api at addr and waits until it listens.
 func (c *cluster) startAPI(t *testing.T, addr string, env ...string) *apiProcess {
 	t.Helper()
-	env = append(append(c.env[:len(c.env):len(c.env)], "SLUICE_HTTP_ADDR="+addr), env...)
+	env = slices.Concat(c.env, c.nats.creds("api"), []string{"SLUICE_HTTP_ADDR=" + addr}, env)
 	p := program{name: "api", env: env}.start(t)
-	a := &apiProcess{process: p, url: "http://" + p.await(t, `msg=listening addr=(\S+)`)[1]}
-	var err error
-	a.Client, err = client.New(a.url, web)
-	require.NoError(t, err)
+	a := newAPI(t, "http://"+p.await(t, `msg=listening addr=(\S+)`)[1], c.key)
+	a.process = p
 	c.apis = append(c.apis, a)
 	return a
+}
+
+func newAPI(t *testing.T, url, key string) *apiProcess {
+	t.Helper()
+	api, err := client.New(url, web)
+	require.NoError(t, err)
+	return &apiProcess{Client: api.WithKey(key), url: url, key: key}
+}
+
+// use lets the client show another key from now on.
+func (a *apiProcess) use(key string) { a.Client, a.key = a.WithKey(key), key }
+
+// everything is a credential that opens all of the tenant's streams.
+func (a *apiProcess) everything(t *testing.T) string {
+	t.Helper()
+	c, err := a.TenantCredential(t.Context())
+	require.NoError(t, err)
+	return c.Credential
 }
 
 // ready waits until the api can accept jobs.
@@ -129,6 +158,7 @@ func (a *apiProcess) do(t *testing.T, method, path, body string, header ...strin
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, a.url+path, strings.NewReader(body))
 	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+a.key)
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}

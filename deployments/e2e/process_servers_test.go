@@ -1,12 +1,10 @@
 package e2e_test
 
 import (
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -15,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
+	"sluice/shared/credential"
 	"sluice/shared/modelsim"
 )
 
@@ -42,15 +41,21 @@ func startUpstream(t *testing.T) upstream {
 type natsServer struct {
 	*process
 	url, websocket string
+	keys           string // the folder that sluice nats init has made
+}
+
+// creds is the environment of a program that connects as the role.
+func (n *natsServer) creds(role string) []string {
+	return []string{"SLUICE_NATS_CREDS=" + filepath.Join(n.keys, role+".creds"), "SLUICE_NATS_SIGNING_KEYS=" + filepath.Join(n.keys, "signing.json")}
 }
 
 func startNATS(t *testing.T) *natsServer {
 	t.Helper()
 	addr, websocket, dir := freeAddr(t), freeAddr(t), t.TempDir()
-	file := filepath.Join(dir, "nats.conf")
-	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil,
-		"listen: %q\njetstream { store_dir: %q }\nwebsocket { listen: %q, no_tls: true, compression: false }\n", addr, dir, websocket), 0o600))
-	n := &natsServer{process: &process{program: program{name: "nats-server", args: []string{"-c", file}}}, url: "nats://" + addr, websocket: "ws://" + websocket}
+	keys := filepath.Join(dir, "keys")
+	program{name: "sluice", args: []string{"nats", "init", keys, "--listen", addr, "--websocket", websocket, "--store-dir", filepath.Join(dir, "jetstream")}}.succeed(t)
+	server := program{name: "nats-server", args: []string{"-c", filepath.Join(keys, "nats.conf")}}
+	n := &natsServer{process: &process{program: server}, url: "nats://" + addr, websocket: "ws://" + websocket, keys: keys}
 	n.begin(t)
 	return n
 }
@@ -60,7 +65,7 @@ func (n *natsServer) begin(t *testing.T) {
 	t.Helper()
 	n.process = n.start(t)
 	n.until(t, "take clients", func() bool {
-		nc, err := nats.Connect(n.url)
+		nc, err := nats.Connect(n.url, nats.UserCredentials(filepath.Join(n.keys, "setup.creds")))
 		if err == nil {
 			nc.Close()
 		}
@@ -68,11 +73,12 @@ func (n *natsServer) begin(t *testing.T) {
 	})
 }
 
-// connect returns a viewer's connection to url, which comes back by itself.
-func connect(t *testing.T, url string) *nats.Conn {
+// connect returns a connection to url of a viewer who has the credential, which comes back by itself.
+func connect(t *testing.T, url, token string) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.PermissionErrOnSubscribe(true),
-		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})) // the tests ask for errors where they expect them
+	who := credential.Bearer(func() (string, error) { return token, nil })
+	nc, err := nats.Connect(url, append(who, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.PermissionErrOnSubscribe(true),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))...) // the tests ask for errors where they expect them
 	require.NoError(t, err, url)
 	t.Cleanup(nc.Close)
 	return nc

@@ -61,7 +61,7 @@ func native(t *testing.T, job client.Job, url string, after int64) *viewer {
 	tenant := strings.Split(job.Subject, ".")[1]
 	ref := completion.Ref{Tenant: tenant, Job: job.ID}
 	require.Equal(t, ref.Subject(), job.Subject)
-	nc := connect(t, url)
+	nc := connect(t, url, job.Stream.Credential)
 	return watch(t, url, func(ctx context.Context) iter.Seq2[completion.Event, error] {
 		return decoded(eventlog.View(ctx, nc, ref, after))
 	})

@@ -167,6 +167,7 @@ func (a *apiProcess) open(t *testing.T, path string) *http.Response {
 	t.Cleanup(cancel)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.url+path, http.NoBody)
 	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+a.key)
 	resp, err := web.Do(req)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = resp.Body.Close() })

@@ -258,6 +258,7 @@ func TestMigrate_AllWays(t *testing.T) {
 	c := startServers(t)
 	require.Contains(t, c.migrate(t, "status"), "not applied")
 	a := c.startAPI(t, "127.0.0.1:0")
+	a.use("sk-sluice-unknown")
 	require.Equal(t, http.StatusOK, a.get(t, "/healthz").status)
 	missing := func() {
 		t.Helper()
@@ -275,6 +276,7 @@ func TestMigrate_AllWays(t *testing.T) {
 	missing()
 	c.migrate(t, "up")
 	a.ready(t)
+	a.use(c.newKey(t, "local", "submit,read"))
 	c.startWorker(t)
 	require.Equal(t, completion.Completed, a.finished(t, a.submit(t, "tps=0").ID).State)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"sluice/shared/modelsim"
+	"sluice/shared/testkit"
 )
 
 // root is the checkout.
@@ -41,6 +42,11 @@ func makeTarget(t *testing.T, command string, env ...string) *process {
 	return program{name: "/bin/sh", args: []string{"-c", "exec env " + command}, dir: root, env: env, death: syscall.SIGTERM}.start(t)
 }
 
+// here is a command of a page as it must be typed for the installation.
+func (i *installation) here(command string) string {
+	return strings.NewReplacer("http://127.0.0.1:8080", i.url, "data/api-key", filepath.Join(i.dir, "api-key")).Replace(command)
+}
+
 // TestReadme_CommandsDoRun follows the README, block by block, on other ports.
 func TestReadme_CommandsDoRun(t *testing.T) {
 	t.Parallel()
@@ -53,11 +59,12 @@ func TestReadme_CommandsDoRun(t *testing.T) {
 	server.await(t, "Ctrl-C stops")
 	require.Contains(t, server.out.String(), simulated)
 
-	ask := program{name: "/bin/sh", args: []string{"-c", blocks[1]}, dir: root, env: []string{"SLUICE_API_URL=" + i.url}}
+	ask := program{name: "/bin/sh", args: []string{"-c", blocks[1]}, dir: root, env: []string{"SLUICE_API_URL=" + i.url, "SLUICE_DATA_DIR=" + i.dir}}
 	require.Equal(t, modelsim.Answer(prompt)+"\n", ask.succeed(t))
-	job := shell(strings.ReplaceAll(blocks[2], "http://127.0.0.1:8080", i.url)).succeed(t)
+	job := shell(i.here(blocks[2])).succeed(t)
 	require.Equal(t, "queued", gjson.Get(job, "state").Str, job)
-	require.Contains(t, shell("curl -sN "+i.url+gjson.Get(job, "events_url").Str).succeed(t), "event: completed")
+	follow := i.here(`curl -sN -H "Authorization: Bearer $(cat data/api-key)" http://127.0.0.1:8080`) + gjson.Get(job, "events_url").Str
+	require.Contains(t, shell(follow).succeed(t), "event: completed")
 	server.signal(t, syscall.SIGINT)
 	server.code(t)
 	require.Contains(t, server.out.String(), "stopped")
@@ -90,18 +97,21 @@ func TestProgramsPage_CommandsDoRun(t *testing.T) {
 	t.Parallel()
 	blocks := shellBlocks(t, "deployments/docs/programs.md")
 	require.Len(t, blocks, 1)
-	c := startServers(t)
-	addr := freeAddr(t)
+	database, redis, u := testkit.PostgresSchema(t), testkit.StartRedis(t), startUpstream(t)
+	addr, nats, keys := freeAddr(t), freeAddr(t), filepath.Join(t.TempDir(), "keys")
 	env := map[string]string{
-		"SLUICE_DATABASE_URL": c.database, "SLUICE_REDIS_URL": c.redis.URL(), "SLUICE_NATS_URL": c.nats.url,
-		"SLUICE_HTTP_ADDR": addr, "SLUICE_API_URL": "http://" + addr, "OPENAI_BASE_URL": c.url,
+		"SLUICE_DATABASE_URL": database, "SLUICE_REDIS_URL": redis.URL(), "SLUICE_NATS_URL": "nats://" + nats, "SLUICE_NATS_SIGNING_KEYS": keys + "/signing.json",
+		"SLUICE_HTTP_ADDR": addr, "SLUICE_API_URL": "http://" + addr, "OPENAI_BASE_URL": u.url,
 	}
+	elsewhere := strings.NewReplacer("init nats", "init "+keys+" --listen "+nats+" --websocket "+freeAddr(t)+" --store-dir "+t.TempDir(),
+		"nats/", keys+"/", "nats-server", "bin/nats-server")
 	var given []string
-	ready := map[string]string{"bin/api": "listening", "bin/worker": "worker ready"}
+	ready := map[string]string{"nats-server": "Server is ready", "bin/api": "listening", "bin/worker": "worker ready"}
+	key := ""
 	for line := range strings.Lines(blocks[0]) {
 		command, _, _ := strings.Cut(strings.TrimSpace(line), " #")
 		command = strings.TrimSpace(command)
-		if name, example, ok := strings.Cut(strings.TrimPrefix(command, "export "), "="); ok {
+		if name, example, ok := strings.Cut(strings.TrimPrefix(command, "export "), "="); ok && strings.HasPrefix(command, "export ") {
 			require.Contains(t, env, name)
 			_, err := url.Parse(example)
 			require.NoError(t, err)
@@ -111,20 +121,29 @@ func TestProgramsPage_CommandsDoRun(t *testing.T) {
 		if command == "" {
 			continue
 		}
-		p := shell("exec " + command)
+		words := strings.Fields(command)
+		p := shell("exec env " + elsewhere.Replace(command))
 		for name, value := range env {
 			p.env = append(p.env, name+"="+value)
 		}
-		if sign, stays := ready[command]; stays {
-			p.start(t).await(t, sign)
-			delete(ready, command)
+		started := false
+		for _, word := range words {
+			if sign, stays := ready[word]; stays {
+				p.start(t).await(t, sign)
+				delete(ready, word)
+				started = true
+			}
+		}
+		if started {
 			continue
 		}
-		p.succeed(t)
+		if said := p.succeed(t); strings.HasPrefix(command, "bin/sluice keys create") {
+			key = strings.TrimSpace(said)
+		}
 	}
-	require.ElementsMatch(t, []string{"SLUICE_DATABASE_URL", "SLUICE_REDIS_URL", "SLUICE_NATS_URL"}, given)
-	require.Empty(t, ready, "both were started")
-	ask := program{name: "sluice", args: []string{"ask", prompt}, env: []string{"SLUICE_API_URL=http://" + addr}}
+	require.ElementsMatch(t, []string{"SLUICE_DATABASE_URL", "SLUICE_REDIS_URL", "SLUICE_NATS_URL", "SLUICE_NATS_SIGNING_KEYS"}, given)
+	require.Empty(t, ready, "all were started")
+	ask := program{name: "sluice", args: []string{"ask", prompt}, env: []string{"SLUICE_API_URL=http://" + addr, "SLUICE_API_KEY=" + key}}
 	require.Equal(t, modelsim.Answer(prompt)+"\n", ask.succeed(t))
 }
 
@@ -137,7 +156,7 @@ func TestAPIPage_CommandsDoRun(t *testing.T) {
 	require.NotEmpty(t, blocks)
 	for _, block := range blocks {
 		require.Contains(t, block, "http://127.0.0.1:8080")
-		command := strings.ReplaceAll(block, "http://127.0.0.1:8080", i.url)
+		command := i.here(block)
 		first, again := shell(command).succeed(t), shell(command).succeed(t)
 		require.NotEmpty(t, gjson.Get(first, "id").Str, first)
 		require.Equal(t, gjson.Get(first, "id").Str, gjson.Get(again, "id").Str, "the same key joins the same job")

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"net"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -26,14 +27,15 @@ const (
 type installation struct {
 	env []string
 	url string
+	dir string
 }
 
 func newInstallation(t *testing.T, env ...string) *installation {
 	t.Helper()
-	addr := freeAddr(t)
-	return &installation{url: "http://" + addr, env: append([]string{
+	addr, dir := freeAddr(t), filepath.Join(t.TempDir(), "data")
+	return &installation{url: "http://" + addr, dir: dir, env: append([]string{
 		"SLUICE_HTTP_ADDR=" + addr, "SLUICE_NATS_ADDR=" + freeAddr(t), "SLUICE_WEBSOCKET_ADDR=" + freeAddr(t),
-		"SLUICE_DATA_DIR=" + filepath.Join(t.TempDir(), "data"), "SLUICE_RETRY_BASE=100ms",
+		"SLUICE_DATA_DIR=" + dir, "SLUICE_RETRY_BASE=100ms",
 	}, env...)}
 }
 
@@ -47,15 +49,15 @@ func (i *installation) up(t *testing.T, env ...string) *process {
 
 // sluice is a command line against the installation.
 func (i *installation) sluice(args ...string) program {
-	return program{name: "sluice", args: args, env: []string{"SLUICE_API_URL=" + i.url}}
+	return program{name: "sluice", args: args, env: []string{"SLUICE_API_URL=" + i.url, "SLUICE_DATA_DIR=" + i.dir}}
 }
 
 // api is a client of the installation.
 func (i *installation) api(t *testing.T) *apiProcess {
 	t.Helper()
-	c, err := client.New(i.url, web)
+	key, err := os.ReadFile(filepath.Join(i.dir, "api-key"))
 	require.NoError(t, err)
-	return &apiProcess{Client: c, url: i.url}
+	return newAPI(t, i.url, strings.TrimSpace(string(key)))
 }
 
 // TestSluice runs every command against one running installation.
@@ -79,7 +81,7 @@ func TestSluice(t *testing.T) {
 	t.Run("Usage_IsToldWithStatus_2", i.wrongUsage)
 	t.Run("Greeting_CommandsDoRun", func(t *testing.T) {
 		t.Parallel()
-		lines := regexp.MustCompile(`(?m)^  (bin/sluice ask .*|curl (?:.*\\\n)*.*)$`).FindAllStringSubmatch(greeting, -1)
+		lines := regexp.MustCompile(`(?m)^  (SLUICE_DATA_DIR=\S+ bin/sluice ask .*|curl (?:.*\\\n)*.*)$`).FindAllStringSubmatch(greeting, -1)
 		require.Len(t, lines, 2, greeting)
 		require.Equal(t, modelsim.Answer(prompt)+"\n", shell(lines[0][1]).succeed(t))
 		require.Equal(t, "queued", gjson.Get(shell(lines[1][1]).succeed(t), "state").Str)
@@ -217,13 +219,13 @@ func (i *installation) doctor(t *testing.T) {
 	}
 }
 
-// viewerReads connects without credentials, as a browser would.
+// viewerReads connects with the credential that came with the job, as a browser would.
 func (i *installation) viewerReads(t *testing.T) {
 	t.Parallel()
 	job := i.api(t).submit(t, "tps=100&tokens=50")
 	for _, url := range []string{job.Stream.NATSURL, job.Stream.WebSocketURL} {
 		require.Equal(t, modelsim.AnswerOf(50, prompt), text(native(t, job, url, 0).end(t, 0)...))
-		nc := connect(t, url)
+		nc := connect(t, url, job.Stream.Credential)
 		for _, subject := range []string{">", "in.>", "$JS.>", "replay.>"} {
 			sub, err := nc.SubscribeSync(subject)
 			require.NoError(t, err)
@@ -231,7 +233,7 @@ func (i *installation) viewerReads(t *testing.T) {
 			require.ErrorIs(t, err, nats.ErrPermissionViolation, subject)
 		}
 		for _, subject := range []string{job.Subject, "in.0.local." + job.ID, "$JS.API.STREAM.LIST"} {
-			quiet := connect(t, url)
+			quiet := connect(t, url, job.Stream.Credential)
 			require.NoError(t, quiet.Publish(subject, nil))
 			require.NoError(t, quiet.FlushTimeout(patience))
 			require.ErrorIs(t, quiet.LastError(), nats.ErrPermissionViolation, subject)
@@ -276,9 +278,8 @@ func TestSluice_ExplainsItself(t *testing.T) {
 func TestUp_I1_GoesOnWhereItEnded(t *testing.T) {
 	t.Parallel()
 	i := newInstallation(t, "SLUICE_INTERACTIVE_SLOTS=2", "SLUICE_INTERACTIVE_ATTEMPTS=1")
-	a := i.api(t)
-
 	first := i.up(t)
+	a := i.api(t)
 	short := a.submit(t, "tps=60&tokens=60")
 	speaking := a.sse(t, short, 0)
 	speaking.spoke(t, 1)

@@ -18,6 +18,7 @@ import (
 	"sluice/api"
 	"sluice/migrations"
 	"sluice/shared/backend"
+	"sluice/shared/credential"
 	"sluice/shared/embedded"
 	"sluice/shared/modelsim"
 	"sluice/shared/service"
@@ -46,6 +47,7 @@ type Standalone struct {
 	worker *worker.Worker
 	nats   *embedded.NATS
 	sim    *sim // nil with a real upstream
+	key    string
 	close  []func() error
 }
 
@@ -72,6 +74,10 @@ func New(ctx context.Context, c Config, log *slog.Logger) (_ *Standalone, err er
 	if err != nil {
 		return nil, err
 	}
+	if s.key, err = localKey(ctx, back.Store, c); err != nil {
+		return nil, err
+	}
+	c.SigningKeys = or(c.SigningKeys, filepath.Join(c.DataDir, natsKeys, credential.SigningFile))
 	c.PublicNATSURL, c.PublicWebSocketURL = or(c.PublicNATSURL, s.nats.ClientURL()), or(c.PublicWebSocketURL, s.nats.WebSocketURL())
 	if s.worker, err = worker.New(c.Worker, back, log); err != nil {
 		return nil, err
@@ -107,8 +113,12 @@ func (s *Standalone) backend(ctx context.Context, c Config, log *slog.Logger) (*
 	if len(origins) == 0 {
 		origins = ownOrigins(c.HTTPAddr)
 	}
+	authority, err := credential.Open(filepath.Join(c.DataDir, natsKeys))
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	s.nats, err = embedded.StartNATS(embedded.NATSConfig{
-		Addr: c.NATSAddr, WebSocketAddr: c.WebSocketAddr, Dir: filepath.Join(c.DataDir, "nats"), AllowedOrigins: origins, Log: log,
+		Addr: c.NATSAddr, WebSocketAddr: c.WebSocketAddr, Dir: filepath.Join(c.DataDir, "nats"), AllowedOrigins: origins, Authority: authority, Log: log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -123,13 +133,16 @@ func (s *Standalone) backend(ctx context.Context, c Config, log *slog.Logger) (*
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to the embedded NATS: %w", err), db.Close())
 	}
-	back, err := backend.New(ctx, backend.Servers{
+	back, err := backend.New(backend.Servers{
 		Database: db, NATS: nc, Redis: func(slots int) (redis.UniversalClient, error) { return server.Client(slots), nil },
 	}, c.Settings, log)
 	if err != nil {
 		return nil, err
 	}
 	s.close = append(s.close, back.Close)
+	if err := back.Log.Setup(ctx); err != nil {
+		return nil, err
+	}
 	return back, back.Store.Alone(ctx) // the data folder's lock says so
 }
 
@@ -143,7 +156,10 @@ func ownOrigins(addr string) []string {
 }
 
 // HTTPURL is where the API is reached.
-func (s *Standalone) HTTPURL() string { return "http://" + s.api.Addr().String() }
+func (s *Standalone) HTTPURL() string { return s.api.URL() }
+
+// Key is the API key of the local tenant; empty if none is needed.
+func (s *Standalone) Key() string { return s.key }
 
 // NATSURL is where viewers reach NATS over TCP.
 func (s *Standalone) NATSURL() string { return s.nats.ClientURL() }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -17,7 +18,9 @@ import (
 
 	"sluice/shared/bell"
 	"sluice/shared/completion"
+	"sluice/shared/credential"
 	"sluice/shared/eventlog"
+	"sluice/shared/limit"
 	"sluice/shared/queue"
 	"sluice/shared/store"
 )
@@ -26,8 +29,35 @@ import (
 type Config struct {
 	DatabaseURL string `name:"database-url" env:"SLUICE_DATABASE_URL" required:"" placeholder:"URL" help:"PostgreSQL: postgres://user:password@host:5432/name."`
 	RedisURL    string `name:"redis-url" env:"SLUICE_REDIS_URL" default:"redis://127.0.0.1:6379" help:"Redis: redis://[:password@]host:6379[/db], or rediss:// for TLS."`
-	NATSURL     string `name:"nats-url" env:"SLUICE_NATS_URL" default:"nats://127.0.0.1:4222" help:"NATS: nats://[user:password@]host:4222, several separated by commas."`
+	NATS        `embed:""`
 	Settings
+}
+
+// NATS says where it is, and who connects.
+type NATS struct {
+	URL   string `name:"nats-url" env:"SLUICE_NATS_URL" default:"nats://127.0.0.1:4222" help:"NATS: nats://host:4222, or tls:// for TLS; several separated by commas."`
+	Creds string `name:"nats-creds" env:"SLUICE_NATS_CREDS" placeholder:"FILE" help:"The program's NATS user: api.creds, worker.creds or setup.creds as sluice nats init writes them."`
+	CA    string `name:"nats-ca" env:"SLUICE_NATS_CA" placeholder:"FILE" help:"Certificates that a NATS server's may be signed by, in PEM; by default the system's."`
+}
+
+// Options are those of a connection: who connects, and whom it trusts.
+func (n NATS) Options() ([]nats.Option, error) {
+	var options []nats.Option
+	if n.CA != "" {
+		options = append(options, nats.RootCAs(n.CA))
+	}
+	if n.Creds == "" {
+		return options, nil
+	}
+	creds, err := os.ReadFile(n.Creds)
+	if err != nil {
+		return nil, fmt.Errorf("SLUICE_NATS_CREDS: %w", err)
+	}
+	who, err := credential.Options(creds)
+	if err != nil {
+		return nil, fmt.Errorf("SLUICE_NATS_CREDS: %w", err)
+	}
+	return append(options, who...), nil
 }
 
 // Settings are what all programs of an installation must agree on.
@@ -65,6 +95,7 @@ type Backend struct {
 	Queue *queue.Client
 	Log   *eventlog.Log
 	Bell  *bell.Bell
+	Limit *limit.Book // runs where the API does
 
 	WorkerTTL time.Duration // see Settings
 
@@ -80,9 +111,9 @@ type Servers struct {
 	Redis    func(slots int) (redis.UniversalClient, error) // a new client for that many jobs at once
 }
 
-// New returns a Backend over s and prepares the event log. Closing the Backend closes what it opened itself and what is
-// in s.
-func New(ctx context.Context, s Servers, e Settings, log *slog.Logger) (*Backend, error) {
+// New returns a Backend over s. Closing the Backend closes what it opened itself and what is in s. The streams of the
+// event log are there once somebody has called Log.Setup or Log.Ensure.
+func New(s Servers, e Settings, log *slog.Logger) (*Backend, error) {
 	client, err := s.Redis(0)
 	if err != nil {
 		return nil, fmt.Errorf("connect to Redis: %w", err)
@@ -99,12 +130,10 @@ func New(ctx context.Context, s Servers, e Settings, log *slog.Logger) (*Backend
 	b.Log, err = eventlog.New(s.NATS, eventlog.Options{
 		MaxAge: e.EventAge, MaxBytes: e.EventBytes, Replicas: e.EventReplicas, Fallback: b.Store.Get, Log: log,
 	})
-	if err == nil {
-		err = b.Log.Setup(ctx)
-	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("prepare the event log: %w", err), b.Close())
+		return nil, errors.Join(err, b.Close())
 	}
+	b.Limit = limit.New(b.Store, b.Queue, client, log)
 	return b, nil
 }
 
@@ -123,17 +152,26 @@ func Open(ctx context.Context, c Config, name string, log *slog.Logger) (*Backen
 	if err := insist(ctx, "PostgreSQL", log, db.PingContext); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	var nc *nats.Conn
-	err = insist(ctx, "NATS", log, func(context.Context) (err error) {
-		nc, err = nats.Connect(c.NATSURL, NATSOptions(name, log)...)
-		return err
-	})
+	nc, err := connect(ctx, c.NATS, name, log)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return New(ctx, Servers{Database: db, NATS: nc, Redis: func(slots int) (redis.UniversalClient, error) {
+	return New(Servers{Database: db, NATS: nc, Redis: func(slots int) (redis.UniversalClient, error) {
 		return queue.Open(c.RedisURL, poolSize(slots))
 	}}, c.Settings, log)
+}
+
+func connect(ctx context.Context, n NATS, name string, log *slog.Logger) (nc *nats.Conn, err error) {
+	options, err := n.Options()
+	if err != nil {
+		return nil, err
+	}
+	options = append(options, NATSOptions(name, log)...)
+	err = insist(ctx, "NATS", log, func(context.Context) (err error) {
+		nc, err = nats.Connect(n.URL, options...)
+		return err
+	})
+	return nc, err
 }
 
 // poolSize gives every job a connection to be acknowledged on, within reason.

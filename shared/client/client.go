@@ -21,6 +21,7 @@ import (
 // Client talks to one installation. It is safe for concurrent use.
 type Client struct {
 	base string
+	key  string
 	http *http.Client
 }
 
@@ -37,6 +38,13 @@ func New(base string, h *http.Client) (*Client, error) {
 	return &Client{base: strings.TrimSuffix(base, "/"), http: h}, nil
 }
 
+// WithKey returns a client that shows the API key; empty: none.
+func (c *Client) WithKey(key string) *Client {
+	with := *c
+	with.key = key
+	return &with
+}
+
 // Job is a job as the API shows it.
 type Job struct {
 	ID              string            `json:"id"`
@@ -47,22 +55,33 @@ type Job struct {
 	CancelRequested bool              `json:"cancel_requested"`
 	Metadata        map[string]string `json:"metadata"`
 	Subject         string            `json:"subject"`
-	Stream          struct {
-		NATSURL      string `json:"nats_url"`
-		WebSocketURL string `json:"websocket_url"`
-	} `json:"stream"`
-	EventsURL    string            `json:"events_url"`
-	Result       json.RawMessage   `json:"result"`
-	Usage        json.RawMessage   `json:"usage"`
-	FinishReason string            `json:"finish_reason"`
-	Error        *completion.Error `json:"error"`
-	RetryOf      string            `json:"retry_of"`
-	CreatedAt    time.Time         `json:"created_at"`
-	Deadline     time.Time         `json:"deadline"`
-	StartedAt    time.Time         `json:"started_at"`
-	FirstTokenAt time.Time         `json:"first_token_at"`
-	RetryAt      time.Time         `json:"retry_at"`
-	FinishedAt   time.Time         `json:"finished_at"`
+	Stream          Stream            `json:"stream"`
+	EventsURL       string            `json:"events_url"`
+	Result          json.RawMessage   `json:"result"`
+	Usage           json.RawMessage   `json:"usage"`
+	FinishReason    string            `json:"finish_reason"`
+	Error           *completion.Error `json:"error"`
+	RetryOf         string            `json:"retry_of"`
+	CreatedAt       time.Time         `json:"created_at"`
+	Deadline        time.Time         `json:"deadline"`
+	StartedAt       time.Time         `json:"started_at"`
+	FirstTokenAt    time.Time         `json:"first_token_at"`
+	RetryAt         time.Time         `json:"retry_at"`
+	FinishedAt      time.Time         `json:"finished_at"`
+}
+
+// Stream is where a job's events are on NATS, and what opens them.
+type Stream struct {
+	NATSURL      string    `json:"nats_url"`
+	WebSocketURL string    `json:"websocket_url"`
+	Credential   string    `json:"credential"` // a bearer JWT; only of a job just submitted or retried, and from Credential
+	ExpiresAt    time.Time `json:"expires_at"` // of the credential
+}
+
+// Credential is a Stream with a fresh credential.
+type Credential struct {
+	Subject string `json:"subject"` // what it opens
+	Stream
 }
 
 // Submission is what Submit sends.
@@ -108,6 +127,20 @@ func (c *Client) Get(ctx context.Context, id string) (Job, error) {
 // Cancel ends a job.
 func (c *Client) Cancel(ctx context.Context, id string) (Job, error) {
 	return c.job(ctx, http.MethodPost, "/v1/jobs/"+url.PathEscape(id)+"/cancel", nil, nil)
+}
+
+// Credential asks for a credential that opens the job's stream.
+func (c *Client) Credential(ctx context.Context, id string) (Credential, error) {
+	var cred Credential
+	err := c.call(ctx, http.MethodPost, "/v1/jobs/"+url.PathEscape(id)+"/credential", nil, nil, &cred)
+	return cred, err
+}
+
+// TenantCredential asks for a credential that opens the streams of all of the tenant's jobs.
+func (c *Client) TenantCredential(ctx context.Context) (Credential, error) {
+	var cred Credential
+	err := c.call(ctx, http.MethodPost, "/v1/credential", nil, nil, &cred)
+	return cred, err
 }
 
 // Retry makes a new job of one that failed, expired or was cancelled; asked again, it returns the same new job and false.
@@ -183,6 +216,9 @@ func (c *Client) send(ctx context.Context, method, path string, body []byte, h h
 		if values[0] != "" {
 			req.Header[name] = values
 		}
+	}
+	if c.key != "" {
+		req.Header.Set("Authorization", "Bearer "+c.key)
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")

@@ -20,6 +20,12 @@ const (
 	CodeMethod           Code = "method_not_allowed"
 	CodeKeyConflict      Code = "idempotency_key_conflict"
 	CodeNotRetryable     Code = "job_not_retryable"
+	CodeNoKey            Code = "invalid_api_key"
+	CodeScope            Code = "insufficient_scope"
+	CodeOrigin           Code = "origin_not_allowed"
+	CodeSubmitRate       Code = "rate_limit_exceeded"
+	CodeQueueFull        Code = "queue_limit_exceeded"
+	CodeTooManyStreams   Code = "stream_limit_exceeded"
 	CodeUnavailable      Code = "service_unavailable"
 	CodeInternal         Code = "internal_error"
 	CodeCancelled        Code = "cancelled"
@@ -49,6 +55,7 @@ type Kind struct {
 const (
 	typeInvalid = "invalid_request_error"
 	typeServer  = "server_error"
+	typeLimit   = "rate_limit_error"
 )
 
 var kinds = map[Code]Kind{
@@ -60,6 +67,12 @@ var kinds = map[Code]Kind{
 	CodeMethod:           {http.StatusMethodNotAllowed, typeInvalid, false, "This method is not allowed here."},
 	CodeKeyConflict:      {http.StatusConflict, typeInvalid, false, "This idempotency key was used with another body."},
 	CodeNotRetryable:     {http.StatusConflict, typeInvalid, false, "Only a job that failed, expired or was cancelled can be tried again."},
+	CodeNoKey:            {http.StatusUnauthorized, typeInvalid, false, "There is no such API key, or it has expired or was revoked."},
+	CodeScope:            {http.StatusForbidden, typeInvalid, false, "The API key does not permit this."},
+	CodeOrigin:           {http.StatusForbidden, typeInvalid, false, "This web origin may not use the API."},
+	CodeSubmitRate:       {http.StatusTooManyRequests, typeLimit, true, "The tenant submits faster than it may."},
+	CodeQueueFull:        {http.StatusTooManyRequests, typeLimit, true, "The tenant has as many jobs waiting as it may."},
+	CodeTooManyStreams:   {http.StatusTooManyRequests, typeLimit, true, "The tenant has as many event streams open as it may."},
 	CodeUnavailable:      {http.StatusServiceUnavailable, typeServer, true, "A part of the service is down; try again."},
 	CodeInternal:         {http.StatusInternalServerError, typeServer, true, "Something went wrong on our side."},
 	CodeCancelled:        {http.StatusConflict, "cancelled", false, "The job was cancelled."},
@@ -70,7 +83,7 @@ var kinds = map[Code]Kind{
 	CodeUnreachable:      {http.StatusBadGateway, typeServer, true, "The upstream could not be reached."},
 	CodeCut:              {http.StatusBadGateway, typeServer, true, "The upstream's stream ended before the answer did."},
 	CodeStalled:          {http.StatusGatewayTimeout, typeServer, true, "The upstream stopped sending."},
-	CodeRateLimited:      {http.StatusTooManyRequests, "rate_limit_error", true, "The upstream's rate limit is reached."},
+	CodeRateLimited:      {http.StatusTooManyRequests, typeLimit, true, "The upstream's rate limit is reached."},
 	CodeQuota:            {http.StatusTooManyRequests, "insufficient_quota", false, "The upstream account's quota is used up."},
 	CodeUpstream:         {http.StatusBadGateway, typeServer, true, "The upstream failed."},
 	CodeUpstreamRejected: {http.StatusBadRequest, typeInvalid, false, "The upstream refused the request."},

@@ -18,13 +18,15 @@ func (r Ref) Subject() string { return "completions." + r.Tenant + "." + r.Job }
 
 // NewJobID returns "job_" and a UUIDv7 (RFC 9562, section 5.7) in 32 lower-case hexadecimal digits: unguessable, and
 // sorted by creation time to the millisecond.
-func NewJobID() string {
+func NewJobID() string { return newID("job_") }
+
+func newID(prefix string) string {
 	var id [16]byte
 	binary.BigEndian.PutUint64(id[:8], uint64(time.Now().UnixMilli())<<16)
 	_, _ = rand.Read(id[6:]) // crypto/rand.Read never fails: it ends the program instead
 	id[6] = id[6]&0x0f | 0x70
 	id[8] = id[8]&0x3f | 0x80
-	return "job_" + hex.EncodeToString(id[:])
+	return prefix + hex.EncodeToString(id[:])
 }
 
 // ValidToken reports whether s may stand as one token of a NATS subject: 1 to 64 of a-z, 0-9, '_' and '-'. Upper case

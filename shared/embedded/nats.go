@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,8 +9,11 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"sluice/shared/credential"
 )
 
 // NATSConfig says where the in-process nats-server listens and keeps its data.
@@ -26,26 +28,22 @@ type NATSConfig struct {
 	AllowedOrigins []string
 	// MaxStore is how many bytes all streams together may reserve. 0: 16 GiB.
 	MaxStore int64
-	// Password opens the internal user over TCP too (see InternalURL). Empty: a random one, for Connect only.
-	Password string
+	// Authority has the accounts and users. Streams belong to its accounts: with another Authority, they are not seen. nil:
+	// a new one.
+	Authority *credential.Authority
 	// Log receives the server's warnings and errors. nil: slog.Default().
 	Log *slog.Logger
 }
 
-// NATS is a running nats-server with JetStream. It knows two users: the internal one, which may do everything, and
-// the viewer, which is whoever connects without credentials and may only read completions and ask for replays.
+// NATS is a running nats-server with JetStream, in operator mode like one in production (see package credential).
 type NATS struct {
-	server   *server.Server
-	password string
-	web      bool
-	log      *slog.Logger
+	server    *server.Server
+	authority *credential.Authority
+	web       bool
+	log       *slog.Logger
 }
 
-const (
-	internalUser = "internal"
-	viewerUser   = "viewer"
-	natsStart    = 10 * time.Second
-)
+const natsStart = 10 * time.Second
 
 // StartNATS starts the server and waits until it takes connections. A port in use is an error that names the setting.
 func StartNATS(cfg NATSConfig) (*NATS, error) {
@@ -55,11 +53,13 @@ func StartNATS(cfg NATSConfig) (*NATS, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	shared := cfg.Password != ""
-	if !shared {
-		cfg.Password = rand.Text()
+	if cfg.Authority == nil {
+		var err error
+		if cfg.Authority, err = credential.New(credential.Limits{}); err != nil {
+			return nil, fmt.Errorf("start nats: %w", err)
+		}
 	}
-	opts, err := natsOptions(cfg, shared)
+	opts, err := natsOptions(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("start nats: %w", err)
 	}
@@ -70,7 +70,7 @@ func StartNATS(cfg NATSConfig) (*NATS, error) {
 	sink := &natsLog{log: cfg.Log.With("part", "nats")}
 	s.SetLoggerV2(sink, false, false, false)
 	s.Start()
-	n := &NATS{server: s, password: cfg.Password, web: cfg.WebSocketAddr != "", log: sink.log}
+	n := &NATS{server: s, authority: cfg.Authority, web: cfg.WebSocketAddr != "", log: sink.log}
 	if fault := sink.fault(); fault != "" {
 		n.Close()
 		return nil, fmt.Errorf("start nats: %s", fault)
@@ -82,7 +82,7 @@ func StartNATS(cfg NATSConfig) (*NATS, error) {
 	return n, nil
 }
 
-func natsOptions(cfg NATSConfig, shared bool) (*server.Options, error) {
+func natsOptions(cfg NATSConfig) (*server.Options, error) {
 	host, port, err := listenable("SLUICE_NATS_ADDR", cfg.Addr)
 	if err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func natsOptions(cfg NATSConfig, shared bool) (*server.Options, error) {
 	if cfg.MaxStore == 0 {
 		cfg.MaxStore = 16 << 30
 	}
-	return &server.Options{
+	o := &server.Options{
 		ServerName:             "sluice",
 		Host:                   host,
 		Port:                   port,
@@ -108,8 +108,6 @@ func natsOptions(cfg NATSConfig, shared bool) (*server.Options, error) {
 		MaxPending:             4 << 20, // a reader that falls this far behind is cut off and replays
 		WriteDeadline:          5 * time.Second,
 		PingInterval:           25 * time.Second, // below the idle limit of common proxies
-		Users:                  natsUsers(cfg.Password, shared),
-		NoAuthUser:             viewerUser,
 		Websocket: server.WebsocketOpts{
 			Host:             wsHost,
 			Port:             wsPort,
@@ -117,21 +115,24 @@ func natsOptions(cfg NATSConfig, shared bool) (*server.Options, error) {
 			AllowedOrigins:   cfg.AllowedOrigins,
 			HandshakeTimeout: 5 * time.Second,
 		},
-	}, nil
+	}
+	return o, trust(o, cfg.Authority)
 }
 
-func natsUsers(password string, shared bool) []*server.User {
-	from := map[string]struct{}{"IN_PROCESS": {}}
-	if shared {
-		from["STANDARD"] = struct{}{}
+// trust puts the server into operator mode.
+func trust(o *server.Options, a *credential.Authority) error {
+	operator, err := jwt.DecodeOperatorClaims(a.OperatorJWT)
+	if err != nil {
+		return fmt.Errorf("operator: %w", err)
 	}
-	return []*server.User{
-		{Username: internalUser, Password: password, AllowedConnectionTypes: from},
-		{Username: viewerUser, Password: rand.Text(), Permissions: &server.Permissions{
-			Publish:   &server.SubjectPermission{Allow: []string{"replay.>"}},
-			Subscribe: &server.SubjectPermission{Allow: []string{"completions.>", "rp.>"}},
-		}},
+	accounts := &server.MemAccResolver{}
+	for _, account := range []credential.Account{a.System, a.Sluice, a.Viewers} {
+		if err := accounts.Store(account.Key, account.JWT); err != nil {
+			return fmt.Errorf("account %s: %w", account.Name, err)
+		}
 	}
+	o.TrustedOperators, o.SystemAccount, o.AccountResolver = []*jwt.OperatorClaims{operator}, a.System.Key, accounts
+	return nil
 }
 
 // listenable splits addr into what nats-server wants (-1: any free port, 0: off) after making sure that the address
@@ -163,15 +164,14 @@ func listenable(option, addr string) (host string, port int, err error) {
 	return host, port, nil
 }
 
-// Connect returns a connection of the internal user over an in-process pipe. It reconnects for ever. The caller closes
-// it, before the server.
+// Connect returns a connection that may do everything, over an in-process pipe. It reconnects for ever. The caller
+// closes it, before the server.
 func (n *NATS) Connect(opts ...nats.Option) (*nats.Conn, error) {
-	opts = append([]nats.Option{
-		nats.InProcessServer(n.server),
-		nats.UserInfo(internalUser, n.password),
-		nats.MaxReconnects(-1),
-		nats.ErrorHandler(n.warn),
-	}, opts...)
+	who, err := credential.Options(n.authority.Users[credential.Whole])
+	if err != nil {
+		return nil, fmt.Errorf("connect to the embedded nats: %w", err)
+	}
+	opts = append(append(who, nats.InProcessServer(n.server), nats.MaxReconnects(-1), nats.ErrorHandler(n.warn)), opts...)
 	nc, err := nats.Connect("", opts...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the embedded nats: %w", err)
@@ -200,14 +200,8 @@ func (n *NATS) ClientURL() string {
 	return n.server.ClientURL()
 }
 
-// InternalURL is ClientURL with the internal user's credentials. They are refused over TCP unless the configuration
-// set the Password.
-func (n *NATS) InternalURL() string {
-	if n.server.Addr() == nil {
-		return ""
-	}
-	return "nats://" + internalUser + ":" + n.password + "@" + n.server.Addr().String()
-}
+// Authority is whose users may connect.
+func (n *NATS) Authority() *credential.Authority { return n.authority }
 
 // WebSocketURL is where viewers connect over WebSocket; empty without WebSocketAddr.
 func (n *NATS) WebSocketURL() string {

@@ -1,8 +1,10 @@
 package embedded
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -16,7 +18,14 @@ type natsLog struct {
 }
 
 // expected are warnings about what StartNATS chooses on purpose for a server that lives inside one program.
-var expected = []string{"Plaintext passwords detected", "Websocket not configured with TLS"}
+var expected = []string{"Websocket not configured with TLS"}
+
+// outside are marks of what a viewer tried and may not. That is the viewer's error, and must not let it fill the log.
+var outside = []string{" Violation - ", "uthentication", " exceeded", "Account fetch failed"}
+
+func byViewer(text string) bool {
+	return slices.ContainsFunc(outside, func(mark string) bool { return strings.Contains(text, mark) })
+}
 
 func (l *natsLog) Noticef(string, ...any) {}
 func (l *natsLog) Debugf(string, ...any)  {}
@@ -28,18 +37,16 @@ func (l *natsLog) Warnf(format string, v ...any) {
 			return
 		}
 	}
-	l.log.Warn(fmt.Sprintf(format, v...))
+	l.pass(slog.LevelWarn, fmt.Sprintf(format, v...))
 }
 
-// Errorf passes on what is wrong with the server. What a viewer tried and may not is the viewer's error, and must not
-// let it fill the log.
-func (l *natsLog) Errorf(format string, v ...any) {
-	text := fmt.Sprintf(format, v...)
-	if strings.Contains(text, " Violation - ") {
-		l.log.Debug(text)
-		return
+func (l *natsLog) Errorf(format string, v ...any) { l.pass(slog.LevelError, fmt.Sprintf(format, v...)) }
+
+func (l *natsLog) pass(level slog.Level, text string) {
+	if byViewer(text) {
+		level = slog.LevelDebug
 	}
-	l.log.Error(text)
+	l.log.Log(context.Background(), level, text)
 }
 
 func (l *natsLog) Fatalf(format string, v ...any) {

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/shared/completion"
+	"sluice/shared/credential"
 	"sluice/shared/eventlog"
 	"sluice/shared/eventlog/eventlogtest"
 	"sluice/shared/testkit"
@@ -16,7 +17,9 @@ func benchBoth(b *testing.B, run func(b *testing.B, log *eventlog.Log)) {
 	inside := open(b, testkit.Conn(b, n), eventlog.Options{})
 	require.NoError(b, inside.Setup(b.Context()))
 	b.Run("InProcess", func(b *testing.B) { run(b, inside) })
-	b.Run("TCP", func(b *testing.B) { run(b, open(b, connect(b, n.InternalURL()), eventlog.Options{})) })
+	b.Run("TCP", func(b *testing.B) {
+		run(b, open(b, connect(b, n.ClientURL(), testkit.As(b, n, credential.API)), eventlog.Options{}))
+	})
 }
 
 // BenchmarkAppend is one delta stored: what a worker waits between two.

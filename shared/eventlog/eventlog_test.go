@@ -11,11 +11,15 @@ import (
 	"go.uber.org/goleak"
 
 	"sluice/shared/completion"
+	"sluice/shared/credential"
 	"sluice/shared/embedded"
 	"sluice/shared/eventlog"
 	"sluice/shared/eventlog/eventlogtest"
 	"sluice/shared/testkit"
 )
+
+// acme is the tenant of eventlogtest.Job.
+var acme = completion.Ref{Tenant: "acme"}
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -77,7 +81,7 @@ func TestLog_Contract(t *testing.T) {
 	t.Run("TCP", func(t *testing.T) {
 		t.Parallel()
 		eventlogtest.Run(t, func(t *testing.T) completion.Log {
-			return open(t, connect(t, n.InternalURL()), eventlog.Options{})
+			return open(t, connect(t, n.ClientURL(), testkit.As(t, n, credential.API)), eventlog.Options{})
 		})
 	})
 }
@@ -162,7 +166,7 @@ func TestLog_Follow_ClosedConnection(t *testing.T) {
 	n, _, log := setup(t, eventlog.Options{})
 	ref := eventlogtest.Job()
 	eventlogtest.Write(t, eventlogtest.Open(t, log, ref), eventlogtest.Started(1))
-	nc := connect(t, n.InternalURL())
+	nc := connect(t, n.ClientURL(), testkit.As(t, n, credential.API))
 	_, err := eventlogtest.Collect(func(yield func(completion.Record, error) bool) {
 		for r, err := range open(t, nc, eventlog.Options{}).Follow(t.Context(), ref, 0) {
 			if !yield(r, err) {

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/shared/completion"
+	"sluice/shared/credential"
 	"sluice/shared/embedded"
 	"sluice/shared/eventlog"
 	"sluice/shared/eventlog/eventlogtest"
@@ -27,7 +28,7 @@ type server struct {
 }
 
 func startServer(t *testing.T) *server {
-	s := &server{cfg: embedded.NATSConfig{Addr: "127.0.0.1:0", WebSocketAddr: "127.0.0.1:0", Dir: t.TempDir(), Password: "test"}}
+	s := &server{cfg: embedded.NATSConfig{Addr: "127.0.0.1:0", WebSocketAddr: "127.0.0.1:0", Dir: t.TempDir(), Authority: testkit.Authority(t)}}
 	s.NATS = testkit.StartNATS(t, s.cfg)
 	s.cfg.Addr = strings.TrimPrefix(s.ClientURL(), "nats://")
 	s.cfg.WebSocketAddr = strings.TrimPrefix(s.WebSocketURL(), "ws://")
@@ -46,15 +47,16 @@ func (s *server) restart(t *testing.T, wipe bool) {
 	s.NATS = testkit.StartNATS(t, s.cfg)
 }
 
-func logOn(t *testing.T, url string) *eventlog.Log {
-	return open(t, connect(t, url), eventlog.Options{})
+// logOn is a log on a connection over TCP that may do what an api may.
+func logOn(t *testing.T, n *embedded.NATS) *eventlog.Log {
+	return open(t, connect(t, n.ClientURL(), testkit.As(t, n, credential.API)), eventlog.Options{})
 }
 
 // watch reads the job as a follower inside and as viewers outside.
 func watch(t *testing.T, s *server, ref completion.Ref) []chan []completion.Record {
 	var all []chan []completion.Record
-	inside := logOn(t, s.InternalURL())
-	tcp, ws := connect(t, s.ClientURL()), connect(t, s.WebSocketURL())
+	inside := logOn(t, s.NATS)
+	tcp, ws := connect(t, s.ClientURL(), testkit.Viewer(t, s.NATS, acme)), connect(t, s.WebSocketURL(), testkit.Viewer(t, s.NATS, acme))
 	for _, seq := range []func(func(completion.Record, error) bool){
 		inside.Follow(t.Context(), ref, 0), eventlog.View(t.Context(), tcp, ref, 0), eventlog.View(t.Context(), ws, ref, 0),
 	} {
@@ -73,8 +75,8 @@ func watch(t *testing.T, s *server, ref completion.Ref) []chan []completion.Reco
 func TestLog_I3_ServerRestarts(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
-	log := logOn(t, s.InternalURL())
-	require.NoError(t, log.Setup(t.Context()))
+	log := logOn(t, s.NATS)
+	require.NoError(t, log.Ensure(t.Context()))
 	serve(t, log)
 	ref := eventlogtest.Job()
 	viewers := watch(t, s, ref)
@@ -113,8 +115,8 @@ func restate(t *testing.T, tail completion.Tail, said []completion.Event) (lost 
 func TestLog_I3_ServerLosesItsData(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
-	log := logOn(t, s.InternalURL())
-	require.NoError(t, log.Setup(t.Context()))
+	log := logOn(t, s.NATS)
+	require.NoError(t, log.Ensure(t.Context()))
 	serve(t, log) // creates the streams again
 	ref := eventlogtest.Job()
 	viewers := watch(t, s, ref)
@@ -134,7 +136,7 @@ func TestLog_I3_ServerLosesItsData(t *testing.T) {
 	said = append(said, eventlogtest.Completed(1))
 	restate(t, tail, said)
 	require.Equal(t, 1, losses)
-	require.NoError(t, log.Setup(t.Context()), "the streams are there again, and the server may stop")
+	require.NoError(t, log.Ensure(t.Context()), "the streams are there again, and the server may stop")
 
 	viewers = append(viewers, watch(t, s, ref)...)
 	for _, v := range viewers {
@@ -182,7 +184,7 @@ func TestLog_StreamsAreDeleted(t *testing.T) {
 	require.Len(t, got, 4)
 	require.Equal(t, int64(3), got[0].Seq)
 	require.Equal(t, completion.EventStarted, got[0].Type)
-	require.NoError(t, log.Setup(t.Context()), "the streams are there again, and the server may stop")
+	require.NoError(t, log.Ensure(t.Context()), "the streams are there again, and the server may stop")
 }
 
 func TestLog_I5_EarlierWriterStaysFencedAfterLoss(t *testing.T) {
@@ -199,7 +201,7 @@ func TestLog_I5_EarlierWriterStaysFencedAfterLoss(t *testing.T) {
 	for k := range eventlog.Shards {
 		require.NoError(t, js.DeleteStream(t.Context(), fmt.Sprintf("C%d", k)))
 	}
-	require.NoError(t, log.Setup(t.Context()))
+	require.NoError(t, log.Ensure(t.Context()))
 	require.ErrorIs(t, second.Append(t.Context(), eventlogtest.Delta(2, "b")), completion.ErrLogLost)
 	eventlogtest.Write(t, second, eventlogtest.Started(2), eventlogtest.Delta(2, "b"))
 	require.ErrorIs(t, first.Append(t.Context(), eventlogtest.Delta(1, "zombie")), completion.ErrStale)
@@ -286,9 +288,9 @@ func TestLog_I3_UnknownOutcomes(t *testing.T) {
 		return scheme + "://" + user + cut(t, host, every).Addr().String()
 	}
 	ref := eventlogtest.Job()
-	writer := logOn(t, through(n.InternalURL(), 9))
-	follower := logOn(t, through(n.InternalURL(), 12))
-	outside := connect(t, through(n.ClientURL(), 12))
+	writer := open(t, connect(t, through(n.ClientURL(), 9), testkit.As(t, n, credential.API)), eventlog.Options{})
+	follower := open(t, connect(t, through(n.ClientURL(), 12), testkit.As(t, n, credential.API)), eventlog.Options{})
+	outside := connect(t, through(n.ClientURL(), 12), testkit.Viewer(t, n, acme))
 	var got [2][]completion.Record
 	var errs [2]error
 	var wg sync.WaitGroup

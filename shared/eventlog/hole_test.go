@@ -10,9 +10,11 @@ import (
 	"github.com/tidwall/gjson"
 
 	"sluice/shared/completion"
+	"sluice/shared/credential"
 	"sluice/shared/embedded"
 	"sluice/shared/eventlog"
 	"sluice/shared/eventlog/eventlogtest"
+	"sluice/shared/testkit"
 )
 
 // tight is a log that keeps some hundred small events.
@@ -44,9 +46,9 @@ func discard(t *testing.T, log *eventlog.Log, ref completion.Ref) {
 
 // readers are all ways to read a log.
 func readers(t *testing.T, n *embedded.NATS, opts eventlog.Options) map[string]completion.Log {
-	inside := open(t, connect(t, n.InternalURL()), opts)
+	inside := open(t, connect(t, n.ClientURL(), testkit.As(t, n, credential.API)), opts)
 	return map[string]completion.Log{
-		"Follow": inside, "TCP": outside{inside, connect(t, n.ClientURL())}, "WebSocket": outside{inside, connect(t, n.WebSocketURL())},
+		"Follow": inside, "TCP": outside{inside, connect(t, n.ClientURL(), testkit.Viewer(t, n, acme))}, "WebSocket": outside{inside, connect(t, n.WebSocketURL(), testkit.Viewer(t, n, acme))},
 	}
 }
 

@@ -73,11 +73,9 @@ func (l *Log) tend(ctx context.Context, status <-chan nats.Status) error {
 			}
 		case <-l.missing:
 		}
-		limited, cancel := context.WithTimeout(ctx, setupLimit)
-		if err := l.repair(limited); err != nil && ctx.Err() == nil {
+		if err := l.Ensure(ctx); err != nil && ctx.Err() == nil {
 			l.opts.Log.Warn("repair streams", "error", err)
 		}
-		cancel()
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"sluice/shared/embedded"
 	"sluice/shared/eventlog"
 	"sluice/shared/eventlog/eventlogtest"
+	"sluice/shared/testkit"
 )
 
 // long appends a job of n deltas of so many bytes each and returns its records.
@@ -44,7 +45,7 @@ func TestServeReplay_ReadsALongJobOnce(t *testing.T) {
 	require.Greater(t, bytes, 20_000_000)
 	serve(t, log)
 	before := nc.Stats()
-	got, err := eventlogtest.Collect(eventlog.View(t.Context(), connect(t, n.ClientURL()), ref, 0))
+	got, err := eventlogtest.Collect(eventlog.View(t.Context(), connect(t, n.ClientURL(), testkit.Viewer(t, n, acme)), ref, 0))
 	require.NoError(t, err)
 	eventlogtest.Same(t, all, got)
 	read := nc.Stats()
@@ -61,7 +62,7 @@ type asker struct {
 }
 
 func newAsker(t *testing.T, n *embedded.NATS, ref completion.Ref) asker {
-	return asker{connect(t, n.ClientURL(), nats.CustomInboxPrefix("rp."+ref.Tenant+"."+ref.Job)), ref}
+	return asker{connect(t, n.ClientURL(), testkit.Viewer(t, n, ref), nats.CustomInboxPrefix("rp."+ref.Tenant+"."+ref.Job)), ref}
 }
 
 // ask returns the answer to a question, which must be one with events.

@@ -12,8 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/shared/completion"
+	"sluice/shared/credential"
 	"sluice/shared/eventlog"
 	"sluice/shared/eventlog/eventlogtest"
+	"sluice/shared/testkit"
 )
 
 // viewed is a log that is closed as by an api and read as by a program outside.
@@ -30,9 +32,9 @@ func TestLog_Seal_Contract(t *testing.T) {
 	serve(t, inside)
 	for name, open := range map[string]func(t *testing.T) eventlogtest.Sealer{
 		"InProcess": func(*testing.T) eventlogtest.Sealer { return inside },
-		"TCP":       func(t *testing.T) eventlogtest.Sealer { return logOn(t, n.InternalURL()) },
+		"TCP":       func(t *testing.T) eventlogtest.Sealer { return logOn(t, n) },
 		"Viewed": func(t *testing.T) eventlogtest.Sealer {
-			return viewed{outside{inside, connect(t, n.WebSocketURL())}, inside}
+			return viewed{outside{inside, connect(t, n.WebSocketURL(), testkit.Viewer(t, n, acme))}, inside}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -66,9 +68,9 @@ func TestLog_Follow_I4_ViewersCloseTheLog(t *testing.T) {
 	eventlogtest.Write(t, eventlogtest.Open(t, log, ref), eventlogtest.Started(1), eventlogtest.Delta(1, "the wh"))
 	s.job.Store(&job)
 	logs := []completion.Log{
-		open(t, connect(t, n.InternalURL()), eventlog.Options{Fallback: s.get}), log,
-		outside{log, connect(t, n.ClientURL())},
-		outside{log, connect(t, n.WebSocketURL())},
+		open(t, connect(t, n.ClientURL(), testkit.As(t, n, credential.API)), eventlog.Options{Fallback: s.get}), log,
+		outside{log, connect(t, n.ClientURL(), testkit.Viewer(t, n, acme))},
+		outside{log, connect(t, n.WebSocketURL(), testkit.Viewer(t, n, acme))},
 	}
 	done := make(chan []completion.Record, len(logs))
 	for _, l := range logs {

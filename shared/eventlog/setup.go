@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -14,8 +15,8 @@ import (
 const setupLimit = 30 * time.Second
 
 // Setup creates the streams C0 to C7, or updates them to the options. It waits up to 30 s for JetStream to be ready.
-// Any number of processes may call it at the same time. It needs the right to manage streams; what else the package
-// does needs less.
+// Any number of processes may call it at the same time. It needs the right to alter streams (credential.Setup); what else
+// the package does needs less.
 func (l *Log) Setup(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, setupLimit, fmt.Errorf("JetStream is not ready after %s", setupLimit))
 	defer cancel()
@@ -26,9 +27,18 @@ func (l *Log) Setup(ctx context.Context) error {
 	})
 }
 
-// repair creates the streams that are missing and leaves the others as they are.
-func (l *Log) repair(ctx context.Context) error {
-	return l.each(ctx, func(context.Context, jetstream.Stream, jetstream.StreamConfig) error { return nil })
+// Ensure creates the streams that are missing, within 30 s, and leaves the others as they are; that one differs from the
+// options is logged. It needs the right to create streams.
+func (l *Log) Ensure(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, setupLimit, fmt.Errorf("JetStream is not ready after %s", setupLimit))
+	defer cancel()
+	return l.each(ctx, func(_ context.Context, s jetstream.Stream, want jetstream.StreamConfig) error {
+		if is := s.CachedInfo().Config; is.MaxAge != want.MaxAge || is.MaxBytes != want.MaxBytes || is.Replicas != want.Replicas {
+			l.opts.Log.Warn("stream differs from the settings; sluice nats setup changes it", "stream", want.Name,
+				"event_age", is.MaxAge, "event_bytes", is.MaxBytes, "event_replicas", is.Replicas)
+		}
+		return nil
+	})
 }
 
 func (l *Log) each(ctx context.Context, found func(context.Context, jetstream.Stream, jetstream.StreamConfig) error) error {
@@ -38,6 +48,9 @@ func (l *Log) each(ctx context.Context, found func(context.Context, jetstream.St
 			err := l.ensure(ctx, want, found)
 			if err == nil {
 				break
+			}
+			if forbidden := l.nc.LastError(); errors.Is(forbidden, nats.ErrPermissionViolation) {
+				return fmt.Errorf("set up stream %s: %w", want.Name, errors.Join(forbidden, err))
 			}
 			if refused(err) {
 				return fmt.Errorf("set up stream %s: %w", want.Name, err)

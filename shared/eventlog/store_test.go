@@ -13,6 +13,7 @@ import (
 	"sluice/shared/completion"
 	"sluice/shared/eventlog"
 	"sluice/shared/eventlog/eventlogtest"
+	"sluice/shared/testkit"
 )
 
 // shelf is a store of one job.
@@ -59,7 +60,7 @@ func TestLog_Follow_I3_SealsWhatTheWorkerLeftOpen(t *testing.T) {
 			stored, err := eventlogtest.Collect(open(t, nc, eventlog.Options{}).Follow(t.Context(), ref, 0))
 			require.NoError(t, err)
 			eventlogtest.Same(t, got, stored)
-			viewed, err := eventlogtest.Collect(eventlog.View(t.Context(), connect(t, n.ClientURL()), ref, 0))
+			viewed, err := eventlogtest.Collect(eventlog.View(t.Context(), connect(t, n.ClientURL(), testkit.Viewer(t, n, acme)), ref, 0))
 			require.NoError(t, err)
 			eventlogtest.Same(t, got, viewed)
 		})
@@ -94,7 +95,7 @@ func TestLog_Follow_I3_ExpiredLog(t *testing.T) {
 	ref := eventlogtest.Job()
 	job := finished(ref, time.Hour)
 	s.job.Store(&job)
-	outside := connect(t, n.ClientURL())
+	outside := connect(t, n.ClientURL(), testkit.Viewer(t, n, acme))
 	for _, after := range []int64{0, 41} {
 		got, err := eventlogtest.Collect(log.Follow(t.Context(), ref, after))
 		require.NoError(t, err)

@@ -15,6 +15,7 @@ import (
 	"sluice/shared/completion"
 	"sluice/shared/eventlog"
 	"sluice/shared/eventlog/eventlogtest"
+	"sluice/shared/testkit"
 )
 
 // outside is a log that is written as by a worker and read as by a program outside.
@@ -27,6 +28,20 @@ func (o outside) Follow(ctx context.Context, ref completion.Ref, after int64) it
 	return eventlog.View(ctx, o.nc, ref, after)
 }
 
+// strangers is outside for jobs of any tenant: each reading connects with what opens its job and nothing else.
+type strangers struct {
+	completion.Log
+	connect func(ref completion.Ref) *nats.Conn
+}
+
+func (s strangers) Follow(ctx context.Context, ref completion.Ref, after int64) iter.Seq2[completion.Record, error] {
+	return func(yield func(completion.Record, error) bool) {
+		nc := s.connect(ref)
+		defer nc.Close()
+		eventlog.View(ctx, nc, ref, after)(yield)
+	}
+}
+
 func TestView_Contract(t *testing.T) {
 	t.Parallel()
 	n, _, log := setup(t, eventlog.Options{})
@@ -35,7 +50,12 @@ func TestView_Contract(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			eventlogtest.Run(t, func(t *testing.T) completion.Log {
-				return outside{log, connect(t, url)}
+				return strangers{log, func(ref completion.Ref) *nats.Conn {
+					if !completion.ValidToken(ref.Tenant) || !completion.ValidToken(ref.Job) {
+						ref = acme // no credential opens it
+					}
+					return connect(t, url, testkit.Viewer(t, n, ref))
+				}}
 			})
 		})
 	}
@@ -52,7 +72,7 @@ func TestView_LongLogComesInPages(t *testing.T) {
 		eventlogtest.Write(t, tail, eventlogtest.Delta(1, strings.Repeat("x", 150<<10)))
 	}
 	eventlogtest.Write(t, tail, eventlogtest.Completed(1))
-	got, err := eventlogtest.Collect(eventlog.View(t.Context(), connect(t, n.ClientURL()), ref, 0))
+	got, err := eventlogtest.Collect(eventlog.View(t.Context(), connect(t, n.ClientURL(), testkit.Viewer(t, n, acme)), ref, 0))
 	require.NoError(t, err)
 	require.Len(t, got, 17)
 }
@@ -64,7 +84,7 @@ func TestView_WaitsForServeReplay(t *testing.T) {
 	ref := eventlogtest.Job()
 	all := eventlogtest.Whole(t, log, ref, 3)
 	asked := make(chan struct{})
-	viewer := connect(t, n.ClientURL())
+	viewer := connect(t, n.ClientURL(), testkit.Viewer(t, n, acme))
 	done := make(chan error, 1)
 	go func() {
 		close(asked)
@@ -83,7 +103,9 @@ func TestServeReplay_RefusesBadQuestions(t *testing.T) {
 	t.Parallel()
 	n, _, log := setup(t, eventlog.Options{})
 	serve(t, log)
-	nc := connect(t, n.ClientURL(), nats.CustomInboxPrefix("rp.acme.job_1"))
+	nc, err := n.Connect(nats.CustomInboxPrefix("rp.acme.job_1")) // a viewer's own connection refuses the largest of them
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
 	for _, q := range []string{"", "x", "{}", "[]", `{"from":0}`, `{"from":-1}`, `{"from":"1"}`, `{"from":1.5}`, `{"from":1,"x":"` + strings.Repeat("x", 2000) + `"}`} {
 		var answer struct{ Error *completion.Error }
 		for answer.Error == nil {
@@ -106,16 +128,16 @@ func TestServeReplay_I8_DropsForeignReplies(t *testing.T) {
 	ref := completion.Ref{Tenant: "acme", Job: "job_1"}
 	all := eventlogtest.Whole(t, log, ref, 3)
 	stop := serve(t, log)
-	ask := connect(t, n.ClientURL(), nats.CustomInboxPrefix("rp.acme.job_1"))
+	ask := connect(t, n.ClientURL(), testkit.Viewer(t, n, acme), nats.CustomInboxPrefix("rp.acme.job_1"))
 	for { // until it serves
 		if _, err := ask.RequestWithContext(t.Context(), "replay.acme.job_1", []byte(`{"from":1}`)); err == nil {
 			break
 		}
 	}
-	spy, err := connect(t, n.InternalURL()).SubscribeSync(">")
+	spy, err := testkit.Conn(t, n).SubscribeSync(">")
 	require.NoError(t, err)
 	require.NoError(t, spy.SetPendingLimits(-1, -1))
-	attacker := connect(t, n.ClientURL())
+	attacker := connect(t, n.ClientURL(), testkit.Viewer(t, n, acme))
 	require.NoError(t, nc.Flush())
 	foreign := []string{"in.1.acme.job_1", "in.1.acme.job_2", "completions.acme.job_2", "rp.acme.job_2.x.1", "rp.other.job_1.x.1", "_INBOX.x", "wake.batch", "cancel.acme.job_1", "$JS.API.STREAM.DELETE.C1", "replay.acme.job_1"}
 	for _, reply := range foreign {

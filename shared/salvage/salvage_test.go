@@ -18,6 +18,7 @@ import (
 
 	"sluice/shared/answer"
 	"sluice/shared/completion"
+	"sluice/shared/credential"
 	"sluice/shared/embedded"
 	"sluice/shared/eventlog"
 	"sluice/shared/eventlog/eventlogtest"
@@ -31,7 +32,7 @@ func open(t *testing.T, nc *nats.Conn, opts eventlog.Options) *eventlog.Log {
 	t.Helper()
 	log, err := eventlog.New(nc, opts)
 	require.NoError(t, err)
-	require.NoError(t, log.Setup(t.Context()))
+	require.NoError(t, log.Ensure(t.Context()))
 	return log
 }
 
@@ -294,10 +295,10 @@ func TestAttempt_LogIsAway(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cfg := embedded.NATSConfig{Addr: "127.0.0.1:0", WebSocketAddr: "127.0.0.1:0", Dir: t.TempDir(), Password: "test"}
+			cfg := embedded.NATSConfig{Addr: "127.0.0.1:0", WebSocketAddr: "127.0.0.1:0", Dir: t.TempDir(), Authority: testkit.Authority(t)}
 			n := testkit.StartNATS(t, cfg)
 			cfg.Addr = strings.TrimPrefix(n.ClientURL(), "nats://")
-			nc, err := nats.Connect(n.InternalURL(), nats.MaxReconnects(-1), nats.ReconnectWait(time.Millisecond), nats.ReconnectJitter(0, 0),
+			nc, err := nats.Connect(n.ClientURL(), testkit.As(t, n, credential.API), nats.MaxReconnects(-1), nats.ReconnectWait(time.Millisecond), nats.ReconnectJitter(0, 0),
 				nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 			require.NoError(t, err)
 			t.Cleanup(nc.Close)

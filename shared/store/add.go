@@ -36,11 +36,18 @@ func (s *Store) Add(ctx context.Context, job *completion.Job) (stored completion
 		stored, rowErr := row.job()
 		return stored, true, errors.Join(err, rowErr)
 	}
-	return s.join(ctx, job)
+	stored, err = s.Same(ctx, job)
+	return stored, false, err
 }
 
-// join finds the job that is there already.
-func (s *Store) join(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error) {
+// Same finds the job that is there already when Add would not make one. completion.ErrNotFound: Add would.
+// completion.ErrConflict: as there.
+func (s *Store) Same(ctx context.Context, job *completion.Job) (completion.Job, error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	if job.RetryOf == "" && job.IdempotencyKey == "" {
+		return completion.Job{}, completion.ErrNotFound
+	}
 	row := jobRow{}
 	query := s.db.NewSelect().Model(&row).Where("tenant = ?", text(job.Tenant))
 	if job.RetryOf != "" {
@@ -49,11 +56,10 @@ func (s *Store) join(ctx context.Context, job *completion.Job) (stored completio
 		query = query.Where("idempotency_key = ?", text(job.IdempotencyKey))
 	}
 	if err := query.Scan(ctx); err != nil {
-		return completion.Job{}, false, fmt.Errorf("read the job that job %s would repeat: %w", job.ID, missing(err))
+		return completion.Job{}, fmt.Errorf("read the job that job %s would repeat: %w", job.ID, missing(err))
 	}
 	if row.BodyHash != job.BodyHash {
-		return completion.Job{}, false, fmt.Errorf("key %q of job %s: %w", job.IdempotencyKey, row.ID, completion.ErrConflict)
+		return completion.Job{}, fmt.Errorf("key %q of job %s: %w", job.IdempotencyKey, row.ID, completion.ErrConflict)
 	}
-	stored, err = row.job()
-	return stored, false, err
+	return row.job()
 }

@@ -22,10 +22,11 @@ func Backend(t testing.TB) (*backend.Backend, *embedded.NATS) {
 	t.Cleanup(server.Close)
 	nc, err := n.Connect()
 	require.NoError(t, err)
-	back, err := backend.New(context.Background(), backend.Servers{
+	back, err := backend.New(backend.Servers{
 		Database: db, NATS: nc, Redis: func(slots int) (redis.UniversalClient, error) { return server.Client(slots), nil },
 	}, backend.Settings{}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, back.Close()) })
+	require.NoError(t, back.Log.Setup(context.Background()))
 	return back, n
 }

@@ -10,7 +10,7 @@ import (
 
 // cancel is I9: the store decides what a cancel means in the job's state; what is left is to tell the others.
 func (f *Face) cancel(ctx context.Context, in *idInput) (*jobOutput, error) {
-	ref, err := f.ref(in.ID)
+	ref, err := ref(ctx, in.ID)
 	if err != nil {
 		return nil, f.answer(ctx, err)
 	}

@@ -7,12 +7,15 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"sluice/api/internal/access"
 	"sluice/api/internal/sse"
 	"sluice/shared/completion"
+	"sluice/shared/limit"
 )
 
 type eventsInput struct {
@@ -38,8 +41,9 @@ func (in *eventsInput) after() (int64, error) {
 
 func (f *Face) registerEvents(api huma.API) {
 	op := huma.Operation{
-		OperationID: "follow-job", Method: http.MethodGet, Path: "/v1/jobs/{id}/events", Tags: tags, Errors: []int{400, 404, 503},
-		Summary: "Follow a job", Description: "The job's events as server-sent events, from the start or from where the client left off, to the " +
+		OperationID: "follow-job", Method: http.MethodGet, Path: "/v1/jobs/{id}/events", Tags: tags, Errors: []int{400, 401, 403, 404, 429, 503},
+		Security: access.Needs(completion.ScopeRead),
+		Summary:  "Follow a job", Description: "The job's events as server-sent events, from the start or from where the client left off, to the " +
 			"final one, after which the stream ends. The SSE id is the event's seq. Comments keep an idle stream alive. A server that stops ends " +
 			"the stream with a reconnect event. 204 if the client has seen the final event already.",
 	}
@@ -62,10 +66,39 @@ func (f *Face) events(ctx context.Context, in *eventsInput) (*huma.StreamRespons
 	if err != nil {
 		return nil, f.answer(ctx, err)
 	}
+	caller := access.Of(ctx)
+	place, err := f.Limits.Stream(ctx, caller.Tenant)
+	if err != nil {
+		return nil, f.answer(ctx, err)
+	}
 	return &huma.StreamResponse{Body: func(c huma.Context) {
+		defer place.Close()
 		r, w := humago.Unwrap(c)
-		f.follow(r.Context(), w, job, after)
+		ctx, cancel := context.WithCancelCause(r.Context())
+		defer cancel(nil)
+		go f.watch(ctx, caller, place, cancel)
+		f.follow(ctx, w, job, after)
 	}}, nil
+}
+
+// watch ends a stream whose caller's key has ended (I8), and keeps the stream's place among its tenant's, until ctx ends.
+func (f *Face) watch(ctx context.Context, caller access.Caller, place *limit.Stream, end context.CancelCauseFunc) {
+	check, renew := time.NewTicker(access.Fresh), time.NewTicker(limit.Renew)
+	defer check.Stop()
+	defer renew.Stop()
+	for {
+		select {
+		case <-check.C:
+			if err := f.Guard.Still(ctx, caller); err != nil {
+				end(err)
+				return
+			}
+		case <-renew.C:
+			place.Renew(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // follow writes records until the final one, the client's end or the server's.

@@ -37,11 +37,13 @@ type Job struct {
 	FinishedAt   *time.Time `json:"finished_at" nullable:"true"`
 }
 
-// Stream says where to connect for the job's events. Subscribe to the subject there; ask replay.<tenant>.<job> for what
-// was missed.
+// Stream says where to connect for the job's events, and with what. Subscribe to the subject there; ask
+// replay.<tenant>.<job> for what was missed.
 type Stream struct {
-	NATSURL      string `json:"nats_url,omitempty" example:"nats://127.0.0.1:4222"`
-	WebSocketURL string `json:"websocket_url,omitempty" example:"ws://127.0.0.1:8081"`
+	NATSURL      string     `json:"nats_url,omitempty" example:"nats://127.0.0.1:4222"`
+	WebSocketURL string     `json:"websocket_url,omitempty" example:"ws://127.0.0.1:8081"`
+	Credential   string     `json:"credential,omitempty" doc:"Bearer JWT to connect with, which opens this stream, to read. Only in answers to a submit, a retry, and to POST …/credential."`
+	ExpiresAt    *time.Time `json:"expires_at,omitempty" doc:"When the credential ends and the server hangs up."`
 }
 
 // view shows j.

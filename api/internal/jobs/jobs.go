@@ -1,7 +1,8 @@
 // Package jobs is the native face of the API: submit, read, list, follow and cancel jobs under /v1/jobs.
 //
-// It promises that a job answered with 202 is in the store (I1), that a key is used once (I7) and that every look-up
-// carries the tenant (I8). It leaves the reading of bodies to package request and errors to package problem.
+// It promises that a job answered with 202 is in the store (I1), that an idempotency key is used once (I7) and that every
+// look-up carries the caller's tenant (I8). It leaves to package access who the caller is, the reading of bodies to package
+// request and errors to package problem.
 package jobs
 
 import (
@@ -9,6 +10,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"reflect"
@@ -16,8 +19,12 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"sluice/api/internal/access"
 	"sluice/api/internal/request"
 	"sluice/shared/completion"
+	"sluice/shared/credential"
+	"sluice/shared/limit"
+	"sluice/shared/queue"
 	"sluice/shared/store"
 )
 
@@ -28,11 +35,14 @@ type Store interface {
 	List(ctx context.Context, tenant string, q store.Query) (jobs []completion.Job, next string, err error)
 	Cancel(ctx context.Context, ref completion.Ref, at time.Time) (job completion.Job, held bool, err error)
 	Finish(ctx context.Context, ref completion.Ref, attempt int, o completion.Outcome) (completion.Job, error)
+	Same(ctx context.Context, job *completion.Job) (completion.Job, error)
 }
 
 // Queue is what this face needs of the queue.
 type Queue interface {
 	Enqueue(ctx context.Context, t completion.Task) error
+	Admit(ctx context.Context, t completion.Task, limit int) error
+	Withdraw(ctx context.Context, t completion.Task) error
 	Forget(ctx context.Context, t completion.Task) error
 }
 
@@ -47,20 +57,41 @@ type Bell interface {
 	Cancel(ref completion.Ref)
 }
 
+// Limits hold tenants to what they may do.
+type Limits interface {
+	Of(tenant string) completion.Limits
+	Submit(ctx context.Context, tenant string) error
+	Stream(ctx context.Context, tenant string) (*limit.Stream, error)
+}
+
+// Guard knows whether a caller's key still opens anything.
+type Guard interface {
+	Still(ctx context.Context, c access.Caller) error
+}
+
+// Mint makes credentials for viewers.
+type Mint interface {
+	Stream(ref completion.Ref, expires time.Time) (credential.Credential, error)
+	Tenant(tenant string, expires time.Time) (credential.Credential, error)
+}
+
 // Parts are what a Face is made of.
 type Parts struct {
 	Store  Store
 	Queue  Queue
 	Log    Log
 	Bell   Bell
+	Limits Limits
+	Guard  Guard
+	Mint   Mint // nil: there are no credentials, and clients are not told where NATS is
 	Logger *slog.Logger
 }
 
 // Options of a Face.
 type Options struct {
-	Tenant    string                            // whose jobs they are
 	Timeout   map[completion.Lane]time.Duration // until a job must have ended that says nothing about it
 	Stream    Stream                            // where viewers connect
+	ViewTime  time.Duration                     // how long a viewer's credential is valid
 	Heartbeat time.Duration                     // pause between SSE comments while nothing happens
 	Write     time.Duration                     // longest an SSE client may take to read one event
 	Stopping  context.Context                   // its end ends the event streams, with its cause
@@ -78,23 +109,30 @@ const enqueueLimit = 2 * time.Second
 
 // Register adds the routes to api.
 func Register(api huma.API, p Parts, o Options) {
-	f := &Face{Parts: p, opts: o, stream: o.Stream}
+	f := &Face{Parts: p, opts: o}
+	if p.Mint != nil {
+		f.stream = o.Stream
+	}
 	f.registerSubmit(api)
 	huma.Register(api, huma.Operation{
-		OperationID: "get-job", Method: http.MethodGet, Path: "/v1/jobs/{id}", Tags: tags, Errors: []int{404, 503},
-		Summary: "Read a job", Description: "State, attempts, result, usage and error of one job.",
+		OperationID: "get-job", Method: http.MethodGet, Path: "/v1/jobs/{id}", Tags: tags, Errors: []int{401, 403, 404, 503},
+		Security: access.Needs(completion.ScopeRead),
+		Summary:  "Read a job", Description: "State, attempts, result, usage and error of one job.",
 	}, f.get)
 	huma.Register(api, huma.Operation{
-		OperationID: "list-jobs", Method: http.MethodGet, Path: "/v1/jobs", Tags: tags, Errors: []int{400, 503},
-		Summary: "List jobs", Description: "Newest first, without their results. Pass the last id as after for the next page.",
+		OperationID: "list-jobs", Method: http.MethodGet, Path: "/v1/jobs", Tags: tags, Errors: []int{400, 401, 403, 503},
+		Security: access.Needs(completion.ScopeRead),
+		Summary:  "List jobs", Description: "Newest first, without their results. Pass the last id as after for the next page.",
 	}, f.list)
 	huma.Register(api, huma.Operation{
-		OperationID: "cancel-job", Method: http.MethodPost, Path: "/v1/jobs/{id}/cancel", Tags: tags, Errors: []int{404, 503},
-		Summary: "Cancel a job", Description: "Ends the job in any state, keeping the text and usage so far. A running job is told to stop " +
+		OperationID: "cancel-job", Method: http.MethodPost, Path: "/v1/jobs/{id}/cancel", Tags: tags, Errors: []int{401, 403, 404, 503},
+		Security: access.Needs(completion.ScopeSubmit),
+		Summary:  "Cancel a job", Description: "Ends the job in any state, keeping the text and usage so far. A running job is told to stop " +
 			"and shows cancel_requested until it has; a job in a final state is returned as it is.",
 	}, f.cancel)
 	f.registerRetry(api)
 	f.registerEvents(api)
+	f.registerCredential(api)
 	nullable(api.OpenAPI().Components.Schemas.Map()["Job"], "error")
 }
 
@@ -130,7 +168,8 @@ type submitBody struct {
 
 func (f *Face) registerSubmit(api huma.API) {
 	op := huma.Operation{
-		OperationID: "submit-job", Method: http.MethodPost, Path: "/v1/jobs", Tags: tags, Errors: []int{400, 409, 413, 415, 503},
+		OperationID: "submit-job", Method: http.MethodPost, Path: "/v1/jobs", Tags: tags, Errors: []int{400, 401, 403, 409, 413, 415, 429, 503},
+		Security:      access.Needs(completion.ScopeSubmit),
 		DefaultStatus: http.StatusAccepted, SkipValidateBody: true, MaxBodyBytes: request.MaxBytes, BodyReadTimeout: time.Minute,
 		Summary: "Submit a job", Description: "Accepts a chat completion and answers at once with the subject on which its events will appear. " +
 			"An accepted job reaches a final state whatever happens.",
@@ -142,6 +181,13 @@ func (f *Face) registerSubmit(api huma.API) {
 }
 
 func (f *Face) submit(ctx context.Context, in *submitInput) (*submitOutput, error) {
+	tenant := access.Of(ctx).Tenant
+	if err := f.Limits.Submit(ctx, tenant); err != nil {
+		return nil, f.answer(ctx, err)
+	}
+	if most := f.Limits.Of(tenant).BodyBytes; most > 0 && int64(len(in.RawBody)) > most {
+		return nil, f.answer(ctx, completion.NewError(completion.CodeTooLarge, fmt.Sprintf("The body is too large: the tenant's limit is %d bytes.", most)))
+	}
 	if err := request.JSON(in.Type); err != nil {
 		return nil, f.answer(ctx, err)
 	}
@@ -157,7 +203,7 @@ func (f *Face) submit(ctx context.Context, in *submitInput) (*submitOutput, erro
 		body.Deadline = now.Add(f.opts.Timeout[body.Lane])
 	}
 	return f.accept(ctx, &completion.Job{
-		ID: completion.NewJobID(), Tenant: f.opts.Tenant, Lane: body.Lane, State: completion.Queued, Model: body.Model,
+		ID: completion.NewJobID(), Tenant: tenant, Lane: body.Lane, State: completion.Queued, Model: body.Model,
 		Request: body.Request, Metadata: body.Metadata, IdempotencyKey: in.Key, BodyHash: hash(in.Key, in.RawBody),
 		Deadline: body.Deadline, CreatedAt: now, UpdatedAt: now,
 	})
@@ -165,17 +211,40 @@ func (f *Face) submit(ctx context.Context, in *submitInput) (*submitOutput, erro
 
 // accept stores and enqueues a new job, or answers with the one that is there already.
 func (f *Face) accept(ctx context.Context, job *completion.Job) (*submitOutput, error) {
-	stored, created, err := f.Store.Add(ctx, job)
+	stored, created, err := f.add(ctx, job)
 	if err != nil {
 		return nil, f.answer(ctx, err)
 	}
 	out := &submitOutput{Location: "/v1/jobs/" + stored.ID, Body: f.view(stored)}
+	if err := f.open(&out.Body.Stream, stored.Ref()); err != nil {
+		return nil, f.answer(ctx, err)
+	}
 	if !created {
 		out.Replayed = "true"
 		return out, nil
 	}
 	f.enqueue(ctx, stored)
 	return out, nil
+}
+
+// add stores the job if the tenant may have one more waiting. A job that is there already needs no place.
+func (f *Face) add(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error) {
+	task := job.Task()
+	err = f.Queue.Admit(ctx, task, f.Limits.Of(job.Tenant).Queued)
+	switch {
+	case errors.Is(err, queue.ErrFull):
+		if stored, err = f.Store.Same(ctx, job); errors.Is(err, completion.ErrNotFound) {
+			err = limit.Full()
+		}
+		return stored, false, err
+	case err != nil:
+		f.Logger.Warn("job not counted among those that wait, Redis is away", "job_id", job.ID, "error", err)
+	}
+	stored, created, err = f.Store.Add(ctx, job)
+	if !created {
+		_ = f.Queue.Withdraw(ctx, task) // or the place lapses
+	}
+	return stored, created, err
 }
 
 // enqueue hands the job to the queue. It is accepted already: what the queue misses, the sweeper brings (I1).
@@ -200,16 +269,16 @@ type idInput struct {
 	ID string `path:"id" doc:"The job's id."`
 }
 
-// ref names the tenant's job. An id that no job can have is answered like one that no job has.
-func (f *Face) ref(id string) (completion.Ref, error) {
+// ref names the caller's job. An id that no job can have is answered like one that no job of the tenant has (I8).
+func ref(ctx context.Context, id string) (completion.Ref, error) {
 	if !completion.ValidToken(id) {
 		return completion.Ref{}, completion.ErrNotFound
 	}
-	return completion.Ref{Tenant: f.opts.Tenant, Job: id}, nil
+	return completion.Ref{Tenant: access.Of(ctx).Tenant, Job: id}, nil
 }
 
 func (f *Face) find(ctx context.Context, id string) (completion.Job, error) {
-	ref, err := f.ref(id)
+	ref, err := ref(ctx, id)
 	if err != nil {
 		return completion.Job{}, err
 	}

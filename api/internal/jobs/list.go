@@ -6,6 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"sluice/api/internal/access"
 	"sluice/api/internal/problem"
 	"sluice/shared/completion"
 	"sluice/shared/store"
@@ -37,7 +38,7 @@ func (f *Face) list(ctx context.Context, in *listInput) (*listOutput, error) {
 	if in.After != "" && !completion.ValidToken(in.After) {
 		return nil, f.answer(ctx, completion.Invalid("after", "The cursor must be the id of a job."))
 	}
-	jobs, next, err := f.Store.List(ctx, f.opts.Tenant, store.Query{
+	jobs, next, err := f.Store.List(ctx, access.Of(ctx).Tenant, store.Query{
 		State: in.State, Lane: in.Lane, Model: in.Model, CreatedAfter: in.CreatedAfter, CreatedBefore: in.CreatedBefore,
 		Limit: in.Limit, After: in.After, Oldest: in.Order == "asc",
 	})

@@ -8,12 +8,14 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"sluice/api/internal/access"
 	"sluice/shared/completion"
 )
 
 func (f *Face) registerRetry(api huma.API) {
 	huma.Register(api, huma.Operation{
-		OperationID: "retry-job", Method: http.MethodPost, Path: "/v1/jobs/{id}/retry", Tags: tags, Errors: []int{404, 409, 503},
+		OperationID: "retry-job", Method: http.MethodPost, Path: "/v1/jobs/{id}/retry", Tags: tags, Errors: []int{401, 403, 404, 409, 429, 503},
+		Security:      access.Needs(completion.ScopeSubmit),
 		DefaultStatus: http.StatusAccepted,
 		Summary:       "Try a job again", Description: "Makes a new job of one that failed, expired or was cancelled: the same request, lane, " +
 			"metadata and time, with retry_of naming the old one, which stays as it is. A job is tried again once: a repeat answers with the same " +
@@ -22,6 +24,9 @@ func (f *Face) registerRetry(api huma.API) {
 }
 
 func (f *Face) retry(ctx context.Context, in *idInput) (*submitOutput, error) {
+	if err := f.Limits.Submit(ctx, access.Of(ctx).Tenant); err != nil {
+		return nil, f.answer(ctx, err)
+	}
 	old, err := f.find(ctx, in.ID)
 	if err != nil {
 		return nil, f.answer(ctx, err)

@@ -28,7 +28,7 @@ type askCmd struct {
 
 // Run is kong's.
 func (c *askCmd) Run(ctx context.Context, t *terminal) error {
-	api, err := c.client()
+	api, err := c.client(t)
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ type tailCmd struct {
 
 // Run is kong's. Leaving does not touch the job.
 func (c *tailCmd) Run(ctx context.Context, t *terminal) error {
-	api, err := c.client()
+	api, err := c.client(t)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"sluice/migrations"
+	"sluice/shared/backend"
 	"sluice/shared/completion"
 	"sluice/shared/queue"
 	"sluice/shared/store"
@@ -23,6 +24,8 @@ type doctorCmd struct {
 	DatabaseURL string `name:"database-url" env:"SLUICE_DATABASE_URL" help:"PostgreSQL to check; none for the all-in-one."`
 	RedisURL    string `name:"redis-url" env:"SLUICE_REDIS_URL" help:"Redis to check; none for the all-in-one."`
 	NATSURL     string `name:"nats-url" env:"SLUICE_NATS_URL" help:"NATS to check; none for the all-in-one."`
+	NATSCreds   string `name:"nats-creds" env:"SLUICE_NATS_CREDS" placeholder:"FILE" help:"Who connects to it."`
+	NATSCA      string `name:"nats-ca" env:"SLUICE_NATS_CA" placeholder:"FILE" help:"Certificates that its certificate may be signed by."`
 	UpstreamURL string `name:"upstream-url" env:"OPENAI_BASE_URL" help:"Upstream to check."`
 	UpstreamKey string `env:"OPENAI_API_KEY" help:"Its key."`
 }
@@ -180,7 +183,11 @@ func (c *doctorCmd) checkQueue(ctx context.Context) (string, error) {
 }
 
 func (c *doctorCmd) checkNATS(ctx context.Context) (string, error) {
-	nc, err := nats.Connect(c.NATSURL, nats.Timeout(checkLimit))
+	options, err := backend.NATS{Creds: c.NATSCreds, CA: c.NATSCA}.Options()
+	if err != nil {
+		return "", err
+	}
+	nc, err := nats.Connect(c.NATSURL, append(options, nats.Timeout(checkLimit))...)
 	if err != nil {
 		return "", err
 	}

@@ -3,22 +3,59 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 	"text/tabwriter"
 	"time"
 
+	"sluice/deployments/standalone"
 	"sluice/shared/client"
 	"sluice/shared/completion"
 )
 
-const defaultAPI = "http://127.0.0.1:8080"
+const (
+	defaultAPI  = "http://127.0.0.1:8080"
+	defaultData = "./data"
+)
 
 // remote is a command that talks to a running API.
 type remote struct {
-	API string `name:"api" env:"SLUICE_API_URL" default:"http://127.0.0.1:8080" help:"Address of the API."`
+	API     string `name:"api" env:"SLUICE_API_URL" default:"http://127.0.0.1:8080" help:"Address of the API."`
+	KeyFile string `name:"key-file" env:"SLUICE_API_KEY_FILE" placeholder:"FILE" help:"File with the API key; by default SLUICE_API_KEY has it, or else the all-in-one's file in SLUICE_DATA_DIR is read."`
+	DataDir string `env:"SLUICE_DATA_DIR" default:"./data" hidden:"" help:"The all-in-one's folder."`
 }
 
-func (r remote) client() (*client.Client, error) { return client.New(r.API, nil) }
+func (r remote) client(t *terminal) (*client.Client, error) {
+	c, err := client.New(r.API, nil)
+	if err != nil {
+		return nil, err
+	}
+	key, err := r.key(t)
+	return c.WithKey(key), err
+}
+
+// key is the API key that the user named, or that of the all-in-one, or none.
+func (r remote) key(t *terminal) (string, error) {
+	path := r.KeyFile
+	if path == "" {
+		if t.key != "" {
+			return t.key, nil
+		}
+		path = filepath.Join(r.DataDir, standalone.KeyFile)
+	}
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && r.KeyFile == "" {
+		return "", nil // the API will say that it needs one
+	}
+	if err != nil {
+		return "", fmt.Errorf("read API key: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
+}
 
 type getCmd struct {
 	remote
@@ -27,7 +64,7 @@ type getCmd struct {
 
 // Run is kong's.
 func (c *getCmd) Run(ctx context.Context, t *terminal) error {
-	api, err := c.client()
+	api, err := c.client(t)
 	if err != nil {
 		return err
 	}
@@ -45,7 +82,7 @@ type cancelCmd struct {
 
 // Run is kong's.
 func (c *cancelCmd) Run(ctx context.Context, t *terminal) error {
-	api, err := c.client()
+	api, err := c.client(t)
 	if err != nil {
 		return err
 	}
@@ -70,7 +107,7 @@ type listCmd struct {
 
 // Run is kong's.
 func (c *listCmd) Run(ctx context.Context, t *terminal) error {
-	api, err := c.client()
+	api, err := c.client(t)
 	if err != nil {
 		return err
 	}

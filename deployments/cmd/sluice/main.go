@@ -20,16 +20,19 @@ import (
 type program struct {
 	Version kong.VersionFlag `help:"Print the version."`
 
-	Up     upCmd     `cmd:"" help:"Run everything in one process: API, worker, NATS, queue and database."`
-	Ask    askCmd    `cmd:"" help:"Submit a prompt and print the answer while it streams."`
-	Tail   tailCmd   `cmd:"" help:"Follow a job's answer, from its start."`
-	Get    getCmd    `cmd:"" help:"Show a job."`
-	List   listCmd   `cmd:"" help:"List jobs, newest first."`
-	Cancel cancelCmd `cmd:"" help:"Cancel a job, keeping what it has so far."`
-	Retry  retryCmd  `cmd:"" help:"Try jobs again that failed, expired or were cancelled."`
-	Sim    simCmd    `cmd:"" help:"Run the simulated model alone, as an OpenAI-compatible server."`
-	Config configCmd `cmd:"" help:"Print a reference of all settings."`
-	Doctor doctorCmd `cmd:"" help:"Check each server and say what is wrong."`
+	Up      upCmd      `cmd:"" help:"Run everything in one process: API, worker, NATS, queue and database."`
+	Ask     askCmd     `cmd:"" help:"Submit a prompt and print the answer while it streams."`
+	Tail    tailCmd    `cmd:"" help:"Follow a job's answer, from its start."`
+	Get     getCmd     `cmd:"" help:"Show a job."`
+	List    listCmd    `cmd:"" help:"List jobs, newest first."`
+	Cancel  cancelCmd  `cmd:"" help:"Cancel a job, keeping what it has so far."`
+	Retry   retryCmd   `cmd:"" help:"Try jobs again that failed, expired or were cancelled."`
+	Keys    keysCmd    `cmd:"" help:"Manage API keys."`
+	Tenants tenantsCmd `cmd:"" help:"Limit tenants."`
+	NATS    natsCmd    `cmd:"" name:"nats" help:"Set NATS up."`
+	Sim     simCmd     `cmd:"" help:"Run the simulated model alone, as an OpenAI-compatible server."`
+	Config  configCmd  `cmd:"" help:"Print a reference of all settings."`
+	Doctor  doctorCmd  `cmd:"" help:"Check each server and say what is wrong."`
 }
 
 // terminal is what a command may read and write.
@@ -37,6 +40,7 @@ type terminal struct {
 	in  *os.File
 	out io.Writer
 	err io.Writer
+	key string // SLUICE_API_KEY, which is no flag so that nobody sees it in a list of processes
 }
 
 // exitError ends the program with a status of its own; its error may be nil.
@@ -52,7 +56,7 @@ const interrupted = 130 // 128 + SIGINT, as shells have it
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	err := run(ctx, os.Args[1:], &terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr})
+	err := run(ctx, os.Args[1:], &terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr, key: os.Getenv("SLUICE_API_KEY")})
 	var exit *exitError
 	switch {
 	case err == nil:

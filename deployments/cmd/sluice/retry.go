@@ -29,7 +29,7 @@ func (c *retryCmd) Run(ctx context.Context, t *terminal) error {
 	if c.All == (len(c.ID) > 0) {
 		return &exitError{2, errors.New("name the jobs to try again, or say --all (see sluice retry --help)")}
 	}
-	api, err := c.client()
+	api, err := c.client(t)
 	if err != nil {
 		return err
 	}

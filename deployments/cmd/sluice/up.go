@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 
 	"sluice/deployments/standalone"
 	"sluice/shared/config"
@@ -48,20 +49,29 @@ func (c *upCmd) greet(t *terminal, s *standalone.Standalone) {
 	if s.HTTPURL() != defaultAPI {
 		ask += " --api " + s.HTTPURL()
 	}
+	key, header := "", ""
+	if s.Key() != "" {
+		file := filepath.Join(c.Server.DataDir, standalone.KeyFile)
+		if c.Server.DataDir != defaultData {
+			ask = "SLUICE_DATA_DIR=" + c.Server.DataDir + " " + ask
+		}
+		key = fmt.Sprintf("  API key    %s   (in %s, tenant %s)\n", s.Key(), file, c.Server.Tenant)
+		header = fmt.Sprintf("-H \"Authorization: Bearer $(cat %s)\" ", file)
+	}
 	fmt.Fprintf(t.out, `
   API        %[1]s   (reference: %[1]s/docs)
   NATS       %[2]s
   WebSocket  %[3]s
   data       %[4]s
-
+%[7]s
 Try it from another terminal:
 
   %[5]s --model %[6]s "hello"
 
-  curl -s %[1]s/v1/jobs -H 'Content-Type: application/json' \
+  curl -s %[1]s/v1/jobs %[8]s-H 'Content-Type: application/json' \
     -d '{"request":{"model":"%[6]s","messages":[{"role":"user","content":"hello"}]}}'
 
 Ctrl-C stops.
 
-`, s.HTTPURL(), s.NATSURL(), s.WebSocketURL(), c.Server.DataDir, ask, model)
+`, s.HTTPURL(), s.NATSURL(), s.WebSocketURL(), c.Server.DataDir, ask, model, key, header)
 }

@@ -124,8 +124,9 @@ func setup(t *testing.T) *bundle {
 		cancel()
 		require.NoError(t, <-done)
 	})
-	b.api, err = client.New(b.server.HTTPURL(), nil)
+	api, err := client.New(b.server.HTTPURL(), nil)
 	require.NoError(t, err)
+	b.api = api.WithKey(b.server.Key())
 	return b
 }
 
@@ -163,5 +164,6 @@ func (b *bundle) cancel(t *testing.T, job client.Job) {
 
 // reader is the address of the reader's page for a job.
 func reader(origin string, job client.Job) string {
-	return origin + "/reader.html?" + url.Values{"url": {job.Stream.WebSocketURL}, "subject": {job.Subject}}.Encode()
+	place := url.Values{"url": {job.Stream.WebSocketURL}, "subject": {job.Subject}}
+	return origin + "/reader.html?" + place.Encode() + "#" + job.Stream.Credential // what follows # stays in the browser
 }

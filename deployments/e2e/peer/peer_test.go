@@ -67,7 +67,7 @@ func start(t *testing.T, settings ...string) (*standalone.Standalone, *client.Cl
 	})
 	api, err := client.New(s.HTTPURL(), nil)
 	require.NoError(t, err)
-	return s, api
+	return s, api.WithKey(s.Key())
 }
 
 // request is a chat completion body with parameters that nobody knows.

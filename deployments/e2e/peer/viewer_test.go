@@ -24,7 +24,7 @@ func watch(t *testing.T, webSocket string, job client.Job) *bufio.Scanner {
 	dir := t.TempDir()
 	require.NoError(t, os.Symlink(modules, filepath.Join(dir, "node_modules")))
 	require.NoError(t, copyFile(dir, "testdata/viewer.mjs"))
-	return node(t, filepath.Join(dir, "viewer.mjs"), webSocket, job.Subject)
+	return node(t, filepath.Join(dir, "viewer.mjs"), webSocket, job.Subject, job.Stream.Credential)
 }
 
 // untilReady reads the past that the viewer prints before it listens.

@@ -57,6 +57,10 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"Expire/AgainstClaim":        expireAgainstClaim,
 		"Add/RetryOf":                addRetryOf,
 		"Worker/LeaveForgetsOldOnes": workerLeave,
+		"Key/RoundTrip":              keyRoundTrip,
+		"Key/Use":                    keyUse,
+		"Key/I8_Revoke":              keyRevoke,
+		"Limits/Set":                 limitsSet,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

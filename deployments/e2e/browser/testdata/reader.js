@@ -27,12 +27,13 @@ export class Reader {
   refusals = []; // what the server said no to
   done = false; // the final event was there
 
-  #subject; #job; #inbox; #deliver;
+  #subject; #job; #inbox; #credential; #deliver;
   #socket; #bytes; #quiet;
   #asked = 0; // questions about the past; only the answer to the latest counts
   #held = null; // live events that wait for that answer
 
-  constructor(url, subject, deliver) {
+  constructor(url, subject, credential, deliver) {
+    this.#credential = credential;
     this.#subject = subject;
     this.#job = subject.slice("completions.".length);
     this.#inbox = `rp.${this.#job}.${crypto.getRandomValues(new Uint32Array(4)).join("")}`;
@@ -108,7 +109,8 @@ export class Reader {
   #greet() {
     if (this.#socket.greeted) return;
     this.#socket.greeted = true;
-    this.#send(`CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true,"protocol":1,"lang":"js","version":"1"}`);
+    const who = { jwt: this.#credential, verbose: false, pedantic: false, headers: true, no_responders: true, protocol: 1, lang: "js", version: "1" };
+    this.#send(`CONNECT ${JSON.stringify(who)}`);
     this.subscribe(this.#subject, 1);
     this.subscribe(`${this.#inbox}.*`, 2);
     this.#ask();

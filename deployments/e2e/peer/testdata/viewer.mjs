@@ -1,17 +1,17 @@
 // Follows one job over NATS WebSocket with @nats-io/nats-core, as deployments/docs/api.md describes it, and prints each
 // event as one line of JSON. The line "ready" says that the past has been read: from here on it listens.
 //
-// usage: node viewer.mjs ws://HOST:PORT completions.TENANT.JOB
-import { createInbox, wsconnect } from "@nats-io/nats-core";
+// usage: node viewer.mjs ws://HOST:PORT completions.TENANT.JOB CREDENTIAL
+import { createInbox, jwtAuthenticator, wsconnect } from "@nats-io/nats-core";
 import WebSocket from "ws";
 
 globalThis.WebSocket ??= WebSocket; // Node.js 20 has none of its own
-const [url, subject] = process.argv.slice(2);
+const [url, subject, credential] = process.argv.slice(2);
 const job = subject.slice("completions.".length);
 const inbox = `rp.${job}.${createInbox().split(".").pop().toLowerCase()}`;
 const finals = ["completed", "failed", "cancelled", "expired"];
 
-const nc = await wsconnect({ servers: url, reconnectTimeWait: 50, maxReconnectAttempts: -1 });
+const nc = await wsconnect({ servers: url, authenticator: jwtAuthenticator(credential), reconnectTimeWait: 50, maxReconnectAttempts: -1 });
 let last = 0; // seq of the latest event printed
 let asked = 0; // questions; only the answer to the latest counts
 let held = null; // live events that wait for that answer

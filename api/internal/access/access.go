@@ -1,0 +1,226 @@
+// Package access decides who a request comes from and what it may do (I8): it checks API keys against the store, and
+// remembers them for some seconds, so that a request costs no read of the database and a revocation takes effect soon.
+//
+// Every operation says in its OpenAPI description which scope it needs (Needs); one that does not is open to all.
+package access
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"sluice/api/internal/problem"
+	"sluice/shared/completion"
+)
+
+const (
+	// fresh is how long a key's answer is believed: a revocation takes effect within it.
+	fresh = 5 * time.Second
+	// remembered is how many answers are kept; the stale ones go when there are more.
+	remembered = 10_000
+	// lookups is how many keys are looked up at once, so that guesses cannot take all connections to the database.
+	lookups = 4
+	// longest is more than a key has, in bytes.
+	longest = 256
+)
+
+// Keys is where keys are kept.
+type Keys interface {
+	UseKey(ctx context.Context, hash string, at time.Time) (completion.Key, error)
+}
+
+// Caller is who a request comes from.
+type Caller struct {
+	Tenant string
+	hash   string // of the key; empty where none is needed
+}
+
+// Guard checks keys. It is safe for concurrent use.
+type Guard struct {
+	keys  Keys
+	open  string // the tenant of everybody; empty: keys are needed
+	log   *slog.Logger
+	slots chan struct{} // holds one element for each look-up that runs
+
+	mu    sync.Mutex
+	known map[string]*answer
+}
+
+// answer is what the store said about a key.
+type answer struct {
+	mu  sync.Mutex // held while the store is asked
+	key completion.Key
+	err error
+	at  time.Time // zero: not asked yet
+}
+
+// New returns a Guard that asks keys. With a tenant in open, no key is needed and everybody is that tenant.
+func New(keys Keys, open string, log *slog.Logger) *Guard {
+	return &Guard{keys: keys, open: open, log: log, slots: make(chan struct{}, lookups), known: map[string]*answer{}}
+}
+
+var (
+	errNone    = errors.New("no key was given")
+	errUnknown = errors.New("no such key")
+	errEnded   = errors.New("the key has expired or was revoked")
+)
+
+// Check returns who the Authorization header's key belongs to, if it has the scope. Its errors are *completion.Error.
+func (g *Guard) Check(ctx context.Context, header string, scope completion.Scope) (Caller, error) {
+	if g.open != "" {
+		return Caller{Tenant: g.open}, nil
+	}
+	kind, secret, _ := strings.Cut(header, " ")
+	if secret = strings.TrimSpace(secret); !strings.EqualFold(kind, "Bearer") || secret == "" {
+		return Caller{}, completion.NewError(completion.CodeNoKey, "An API key is needed: Authorization: Bearer "+completion.SecretPrefix+"…").Because(errNone)
+	}
+	if len(secret) > longest {
+		return Caller{}, completion.NewError(completion.CodeNoKey, "").Because(errUnknown)
+	}
+	return g.check(ctx, completion.HashSecret(secret), scope)
+}
+
+func (g *Guard) check(ctx context.Context, hash string, scope completion.Scope) (Caller, error) {
+	key, err := g.find(ctx, hash)
+	switch {
+	case errors.Is(err, completion.ErrNotFound):
+		return Caller{}, completion.NewError(completion.CodeNoKey, "").Because(errUnknown)
+	case err != nil:
+		return Caller{}, err
+	case !key.Usable(time.Now()):
+		return Caller{}, completion.NewError(completion.CodeNoKey, "").Because(errEnded)
+	case scope != "" && !key.Allows(scope):
+		return Caller{}, completion.NewError(completion.CodeScope, "This needs an API key with the scope "+string(scope)+".")
+	}
+	return Caller{Tenant: key.Tenant, hash: hash}, nil
+}
+
+// Still reports, as an error, that the caller's key does not open anything any more. A store that cannot be asked is no
+// reason to end what runs.
+func (g *Guard) Still(ctx context.Context, c Caller) error {
+	if c.hash == "" {
+		return nil
+	}
+	_, err := g.check(ctx, c.hash, "")
+	if completion.AsError(err).Code == completion.CodeNoKey {
+		return err
+	}
+	return nil
+}
+
+// Fresh is how often Still is worth asking.
+const Fresh = fresh
+
+// find asks the store for a key, at most once in fresh, however many requests ask.
+func (g *Guard) find(ctx context.Context, hash string) (completion.Key, error) {
+	a := g.answer(hash)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.at.IsZero() && time.Since(a.at) < fresh {
+		return a.key, a.err
+	}
+	select {
+	case g.slots <- struct{}{}:
+		defer func() { <-g.slots }()
+	case <-ctx.Done():
+		return completion.Key{}, context.Cause(ctx)
+	}
+	now := time.Now()
+	key, err := g.keys.UseKey(ctx, hash, now)
+	if err != nil && !errors.Is(err, completion.ErrNotFound) {
+		return completion.Key{}, err // not remembered: the store may be back at once
+	}
+	a.key, a.err, a.at = key, err, now
+	return key, err
+}
+
+func (g *Guard) answer(hash string) *answer {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	a := g.known[hash]
+	if a == nil {
+		if len(g.known) >= remembered {
+			g.forget()
+		}
+		a = &answer{}
+		g.known[hash] = a
+	}
+	return a
+}
+
+// forget drops answers that are stale, or all if none is. The caller holds mu.
+func (g *Guard) forget() {
+	for hash, a := range g.known {
+		if a.mu.TryLock() {
+			if time.Since(a.at) >= fresh {
+				delete(g.known, hash)
+			}
+			a.mu.Unlock()
+		}
+	}
+	if len(g.known) >= remembered {
+		clear(g.known)
+	}
+}
+
+// scheme is the name of the key in the OpenAPI description.
+const scheme = "key"
+
+// Needs describes an operation that needs a key with the scope.
+func Needs(scope completion.Scope) []map[string][]string {
+	return []map[string][]string{{scheme: {string(scope)}}}
+}
+
+// Describe adds the key to an OpenAPI description.
+func Describe(api *huma.OpenAPI) {
+	if api.Components.SecuritySchemes == nil {
+		api.Components.SecuritySchemes = map[string]*huma.SecurityScheme{}
+	}
+	api.Components.SecuritySchemes[scheme] = &huma.SecurityScheme{
+		Type: "http", Scheme: "bearer", Description: "An API key: " + completion.SecretPrefix + "…, with the scopes submit, read or admin.",
+	}
+}
+
+type contextKey struct{}
+
+// Of returns who the request comes from whose context it is.
+func Of(ctx context.Context) Caller {
+	c, _ := ctx.Value(contextKey{}).(Caller) // the zero Caller owns nothing
+	return c
+}
+
+// Middleware lets a request pass that has what its operation needs, before its body is read.
+func (g *Guard) Middleware(ctx huma.Context, next func(huma.Context)) {
+	for _, need := range ctx.Operation().Security {
+		scopes := need[scheme]
+		for _, scope := range scopes {
+			caller, err := g.Check(ctx.Context(), ctx.Header("Authorization"), completion.Scope(scope))
+			if err != nil {
+				g.refuse(ctx, err)
+				return
+			}
+			ctx = huma.WithValue(ctx, contextKey{}, caller)
+		}
+	}
+	next(ctx)
+}
+
+func (g *Guard) refuse(ctx huma.Context, err error) {
+	_, w := humago.Unwrap(ctx)
+	e := completion.AsError(err)
+	switch {
+	case e.Code == completion.CodeNoKey:
+		w.Header().Set("WWW-Authenticate", `Bearer realm="sluice"`)
+		g.log.Debug("key refused", "request_id", problem.ID(ctx.Context()), "error", e.Cause)
+	case e.Code.Kind().Status >= http.StatusInternalServerError:
+		g.log.Error("key not checked", "request_id", problem.ID(ctx.Context()), "error", err)
+	}
+	problem.Write(w, err)
+}

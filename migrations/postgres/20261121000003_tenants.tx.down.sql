@@ -1,0 +1,3 @@
+DROP TABLE IF EXISTS tenant;
+--bun:split
+DROP TABLE IF EXISTS api_key;

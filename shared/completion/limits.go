@@ -1,0 +1,32 @@
+package completion
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Limits are a tenant's. Zero means no limit of its own.
+type Limits struct {
+	SubmitsPerSecond float64 `json:"submits_per_second,omitempty"` // as many may come at once as in one second
+	Queued           int     `json:"queued,omitempty"`             // jobs that wait, in each lane
+	Running          int     `json:"running,omitempty"`            // jobs that run, in each lane
+	BodyBytes        int64   `json:"body_bytes,omitempty"`         // of a submission
+	Streams          int     `json:"streams,omitempty"`            // open event streams over HTTP
+}
+
+// EveryTenant is the name under which limits are kept for tenants that have none of their own.
+const EveryTenant = "*"
+
+// Validate reports all faults of l at once.
+func (l Limits) Validate() error {
+	var err error
+	for name, n := range map[string]float64{
+		"submits per second": l.SubmitsPerSecond, "queued": float64(l.Queued), "running": float64(l.Running),
+		"body bytes": float64(l.BodyBytes), "streams": float64(l.Streams),
+	} {
+		if !(n >= 0) { // NaN is not
+			err = errors.Join(err, fmt.Errorf("%s %v: want 0 (no limit) or more", name, n))
+		}
+	}
+	return err
+}
