@@ -26,7 +26,7 @@ func build(ctx context.Context) error {
 		os.Symlink(modules, filepath.Join(built, "node_modules")),
 		os.CopyFS(filepath.Join(built, "src"), os.DirFS(filepath.Join(source, "src"))),
 		copyFiles(built, filepath.Join(source, "package.json"), filepath.Join(source, "tsconfig.json"),
-			"testdata/driver.mjs", "testdata/node.mjs", "testdata/page.mjs", "testdata/page.html"),
+			"testdata/driver.mjs", "testdata/node.mjs", "testdata/websocket.mjs", "testdata/page.mjs", "testdata/page.html"),
 	)
 	if err != nil {
 		return fmt.Errorf("build the client: %w", err)

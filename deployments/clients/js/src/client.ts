@@ -67,9 +67,7 @@ export class Sluice {
     const { websocket_url, credential, expires_at } = job.stream;
     if (!websocket_url) throw new SluiceError("This installation offers no WebSocket.", { code: "no_websocket", retryable: false });
     yield* followWith({
-      subject: job.subject, websocketURL: websocket_url,
-      ...(credential ? { credential } : {}),
-      ...(expires_at ? { expiresAt: expires_at } : {}),
+      subject: job.subject, websocketURL: websocket_url, credential: credential || undefined, expiresAt: expires_at || undefined,
       renew: (signal) => this.credential(job.id, { signal }),
     }, this.#webSocket === undefined ? options : { ...options, WebSocket: this.#webSocket });
   }

@@ -21,9 +21,9 @@ export interface FollowSource {
   subject: string;
   websocketURL: string;
   /** Missing where the server lets everybody in. */
-  credential?: string;
+  credential?: string | undefined;
   /** When the credential ends, RFC 3339. Where it is missing, the server's refusal says so. */
-  expiresAt?: string;
+  expiresAt?: string | undefined;
   /**
    * Asks for a new credential; called ahead of the end of the one before, and when the server has refused it. What it
    * throws makes it ask again later, unless that is a SluiceError that is not retryable.
