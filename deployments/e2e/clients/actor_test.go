@@ -30,6 +30,7 @@ type plan struct {
 	CancelAt int64             `json:"cancel_at,omitempty"`
 	Requests []json.RawMessage `json:"requests,omitempty"`
 	Once     string            `json:"idempotency_key,omitempty"`
+	Skew     int64             `json:"skew,omitempty"` // milliseconds by which the client's clock is ahead
 }
 
 // line is one thing that a client saw.

@@ -17,6 +17,7 @@ type proxy struct {
 	mu       sync.Mutex
 	target   string
 	open     map[net.Conn]struct{} // the callers' ends
+	count    int                   // connections so far
 	changed  chan struct{}         // closed when open changes
 }
 
@@ -80,11 +81,19 @@ func (p *proxy) note(caller net.Conn, open bool) {
 	defer p.mu.Unlock()
 	if open {
 		p.open[caller] = struct{}{}
+		p.count++
 	} else {
 		delete(p.open, caller)
 	}
 	close(p.changed)
 	p.changed = make(chan struct{})
+}
+
+// served is how many connections there have been.
+func (p *proxy) served() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.count
 }
 
 // cut ends all connections and returns how many there were.

@@ -148,7 +148,10 @@ function randomToken(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Connects once. Whatever keeps the connection from coming about ends the attempt, the closing of its socket too. */
+/**
+ * Connects once, or throws a ConnectionLost. A socket that is closed before the server has spoken is lost at once;
+ * afterwards the library tells why, if the server has said so.
+ */
 async function dial(access: Access, constructor: WebSocketConstructor, signal: AbortSignal): Promise<NatsConnection> {
   let socket: WebSocket | undefined;
   let hangUp: () => void = () => {};
@@ -158,6 +161,7 @@ async function dial(access: Access, constructor: WebSocketConstructor, signal: A
   const wsFactory: WsSocketFactory = async (url) => {
     socket = new constructor(url);
     socket.addEventListener("close", hangUp);
+    socket.addEventListener("message", () => socket?.removeEventListener("close", hangUp), { once: true });
     return { socket, encrypted: url.startsWith("wss:") };
   };
   signal.addEventListener("abort", hangUp, { once: true });

@@ -3,6 +3,8 @@
 import { followWith, Sluice, SluiceError, textOf } from "@sluice/client";
 
 export async function run(plan, say, options = {}) {
+  const now = Date.now;
+  if (plan.skew) Date.now = () => now() + plan.skew;
   const sluice = new Sluice({ baseURL: plan.base, ...(plan.key ? { apiKey: plan.key } : {}), ...options });
   try {
     await acts[plan.act](sluice, plan, say, options);
