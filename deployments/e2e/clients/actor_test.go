@@ -28,6 +28,7 @@ type plan struct {
 	After    int64             `json:"after"`
 	LeaveAt  int64             `json:"leave_at,omitempty"`
 	CancelAt int64             `json:"cancel_at,omitempty"`
+	DozeAt   int64             `json:"doze_at,omitempty"`
 	Requests []json.RawMessage `json:"requests,omitempty"`
 	Once     string            `json:"idempotency_key,omitempty"`
 	Skew     int64             `json:"skew,omitempty"` // milliseconds by which the client's clock is ahead
@@ -221,6 +222,14 @@ func goFollow(ctx context.Context, c *client.Client, p plan) iter.Seq2[line, err
 			}
 			if e.Seq == p.LeaveAt {
 				return
+			}
+			if e.Seq == p.DozeAt {
+				for _, err := range c.Follow(ctx, p.ID, e.Seq) {
+					if err != nil {
+						yield(line{}, err)
+						return
+					}
+				}
 			}
 		}
 	}

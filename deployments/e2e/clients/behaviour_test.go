@@ -130,6 +130,8 @@ func (s *scene) prepare(t *testing.T, p *plan) (begin func()) {
 		p.LeaveAt = int64(s.Disturb.At[0])
 	case "cancel":
 		p.CancelAt = int64(s.Disturb.At[0])
+	case "doze":
+		p.DozeAt = int64(s.Disturb.At[0])
 	case "wrong key":
 		p.Key = "sk-sluice-wrong"
 	}

@@ -26,7 +26,7 @@ func build(ctx context.Context) error {
 		os.Symlink(modules, filepath.Join(built, "node_modules")),
 		os.CopyFS(filepath.Join(built, "src"), os.DirFS(filepath.Join(source, "src"))),
 		copyFiles(built, filepath.Join(source, "package.json"), filepath.Join(source, "tsconfig.json"),
-			"testdata/driver.mjs", "testdata/node.mjs", "testdata/websocket.mjs", "testdata/page.mjs", "testdata/page.html"),
+			filepath.Join(source, "README.md"), filepath.Join(source, "LICENSE"), "testdata/merge.test.mjs", "testdata/driver.mjs", "testdata/node.mjs", "testdata/websocket.mjs", "testdata/page.mjs", "testdata/page.html"),
 	)
 	if err != nil {
 		return fmt.Errorf("build the client: %w", err)

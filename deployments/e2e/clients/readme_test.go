@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -14,12 +15,30 @@ import (
 	"sluice/shared/modelsim"
 )
 
-// TestReadme_ExamplesRun runs every example of the package's README.md as it stands, on another address.
-func TestReadme_ExamplesRun(t *testing.T) {
-	t.Parallel()
+// examples are those of the package's README.md, on another address.
+func examples(t *testing.T, address string) []string {
+	t.Helper()
 	text, err := os.ReadFile(filepath.Join(source, "README.md"))
 	require.NoError(t, err)
-	blocks := regexp.MustCompile("(?s)```js\n(.*?)```").FindAllStringSubmatch(string(text), -1)
+	var found []string
+	for _, block := range regexp.MustCompile("(?s)```js\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+		example := strings.ReplaceAll(block[1], "http://127.0.0.1:8080", address)
+		require.NotEqual(t, block[1], example)
+		found = append(found, example)
+	}
+	return found
+}
+
+// keep puts an example into a file of the built package.
+func keep(t *testing.T, name, text string) (path string) {
+	t.Helper()
+	path = filepath.Join(built, name)
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+func TestReadme_ExamplesRun(t *testing.T) {
+	t.Parallel()
 	answer := modelsim.Answer("hello")
 	want := []string{
 		regexp.QuoteMeta(answer),
@@ -27,15 +46,13 @@ func TestReadme_ExamplesRun(t *testing.T) {
 		regexp.QuoteMeta(answer),
 		"404 not_found",
 	}
-	require.Len(t, blocks, len(want))
 	in := setup(t)
-	for i, block := range blocks {
-		t.Run(fmt.Sprint(i+1), func(t *testing.T) {
+	all := examples(t, "http://"+in.http.address())
+	require.Len(t, all, len(want))
+	for i, example := range all {
+		t.Run(strconv.Itoa(i+1), func(t *testing.T) {
 			t.Parallel()
-			example := strings.ReplaceAll(block[1], "http://127.0.0.1:8080", "http://"+in.http.address())
-			require.NotEqual(t, block[1], example)
-			path := filepath.Join(built, fmt.Sprintf("example-%d.mjs", i+1))
-			require.NoError(t, os.WriteFile(path, []byte(`import "./websocket.mjs";`+"\n"+example), 0o600))
+			path := keep(t, fmt.Sprintf("example-%d.mjs", i+1), `import "./websocket.mjs";`+"\n"+example)
 			cmd := exec.CommandContext(t.Context(), "node", path)
 			cmd.Env = append(os.Environ(), "SLUICE_API_KEY="+in.key)
 			cmd.Stderr = t.Output()
@@ -44,4 +61,18 @@ func TestReadme_ExamplesRun(t *testing.T) {
 			require.Regexp(t, "^"+want[i]+"\n$", string(out))
 		})
 	}
+}
+
+// TestReadme_ExamplesAreTyped holds the examples against the package's declarations, as strictly as there is.
+func TestReadme_ExamplesAreTyped(t *testing.T) {
+	t.Parallel()
+	args := []string{
+		filepath.Join(built, "node_modules/typescript/bin/tsc"), "--noEmit", "--strict", "--exactOptionalPropertyTypes",
+		"--noUncheckedIndexedAccess", "--skipLibCheck", "--target", "es2022", "--module", "nodenext", "--lib", "es2022,dom",
+	}
+	for i, example := range examples(t, "") {
+		args = append(args, keep(t, fmt.Sprintf("typed-%d.mts", i+1), "declare const process: { env: Record<string, string | undefined> };\n"+example))
+	}
+	out, err := exec.CommandContext(t.Context(), "node", args...).CombinedOutput()
+	require.NoError(t, err, "%s", out)
 }

@@ -11,16 +11,16 @@ export interface SluiceOptions {
   /** For instance http://127.0.0.1:8080. */
   baseURL: string;
   /** A key of the API, sk-sluice-…; not needed where the API asks for none. Keep it out of browsers: see followWith. */
-  apiKey?: string;
+  apiKey?: string | undefined;
   /** Default: the global one. */
-  fetch?: typeof globalThis.fetch;
+  fetch?: typeof globalThis.fetch | undefined;
   /** Default: the global one, which Node.js has from version 22 on. */
-  WebSocket?: WebSocketConstructor;
+  WebSocket?: WebSocketConstructor | undefined;
 }
 
 interface FollowJobOptions extends CallOptions {
   /** The seq after which to begin; default 0: from the start. */
-  after?: number;
+  after?: number | undefined;
 }
 
 /** Client of one installation. Errors are of class SluiceError. */
@@ -69,7 +69,7 @@ export class Sluice {
     yield* followWith({
       subject: job.subject, websocketURL: websocket_url, credential: credential || undefined, expiresAt: expires_at || undefined,
       renew: (signal) => this.credential(job.id, { signal }),
-    }, this.#webSocket === undefined ? options : { ...options, WebSocket: this.#webSocket });
+    }, { ...options, WebSocket: this.#webSocket });
   }
 
   /** The text of a job's first choice as it comes, for a user interface; see textOf. */

@@ -9,10 +9,10 @@ import { abortable, backOff, pause } from "./wait.js";
 
 export interface FollowOptions {
   /** The seq after which to begin; default 0: from the start. */
-  after?: number;
-  signal?: AbortSignal;
+  after?: number | undefined;
+  signal?: AbortSignal | undefined;
   /** Default: the global one, which Node.js has from version 22 on. */
-  WebSocket?: WebSocketConstructor;
+  WebSocket?: WebSocketConstructor | undefined;
 }
 
 /** What it takes to follow one job without the API's key. */

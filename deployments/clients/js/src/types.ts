@@ -1,3 +1,5 @@
+import type { Completion, Usage } from "./events.js";
+
 /** A JSON value. */
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 
@@ -36,8 +38,8 @@ export interface Job {
   subject: string;
   stream: JobStream;
   events_url: string;
-  result: import("./events.js").Completion | null;
-  usage: import("./events.js").Usage | null;
+  result: Completion | null;
+  usage: Usage | null;
   finish_reason: string | null;
   error: Failure | null;
   retry_of: string | null;
@@ -59,17 +61,17 @@ export interface Credential {
 }
 
 export interface CallOptions {
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 export interface Submission extends CallOptions {
   /** An OpenAI chat completion body. */
   request: object;
   /** Default: the server's. */
-  lane?: Lane;
-  metadata?: Record<string, string>;
+  lane?: Lane | undefined;
+  metadata?: Record<string, string> | undefined;
   /** Seconds until the job must have ended; default: the lane's. */
-  timeout?: number;
+  timeout?: number | undefined;
   /** Submitting again with the same key and body joins the existing job. */
-  idempotencyKey?: string;
+  idempotencyKey?: string | undefined;
 }

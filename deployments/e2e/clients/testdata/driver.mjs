@@ -49,5 +49,6 @@ async function tell(sluice, events, plan, say) {
     say({ event });
     if (event.seq === plan.cancel_at) await sluice.cancel(plan.id);
     if (event.seq === plan.leave_at) return;
+    if (event.seq === plan.doze_at) await sluice.result(plan.id); // reads nothing while the job goes on to its end
   }
 }
