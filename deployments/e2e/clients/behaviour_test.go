@@ -250,7 +250,9 @@ func (s *scene) checkEvents(t *testing.T, want []completion.Event) {
 		require.EqualValues(t, i+1, e.Seq)
 		text, err := e.Encode()
 		require.NoError(t, err)
-		require.JSONEq(t, string(text), string(s.events[i]))
+		if !bytes.Equal(text, s.events[i]) { // which is quick, and says nothing of how numbers are written
+			require.JSONEq(t, string(text), string(s.events[i]))
+		}
 	}
 	last := want[len(want)-1]
 	require.Equal(t, string(s.Expect.Final), string(last.Type))

@@ -3,6 +3,7 @@ package clients_test
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
+	"github.com/tidwall/gjson"
 
 	"sluice/deployments/standalone"
 	"sluice/shared/client"
@@ -132,9 +134,17 @@ func (in *installation) offers(t *testing.T, what string) bool {
 	t.Helper()
 	switch what {
 	case "keys":
-		return in.key != ""
+		resp, err := http.Get(in.now.Load().url.String() + "/v1/jobs")
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		return resp.StatusCode == http.StatusUnauthorized
 	case "credential":
-		return false
+		resp, err := http.Get(in.now.Load().url.String() + "/v1/jobs/" + in.submit(t, "tokens=1").ID)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return gjson.GetBytes(text, "stream.expires_at").Exists()
 	}
 	return true
 }

@@ -10,7 +10,7 @@ import type { JobEvent } from "./events.js";
 export type WebSocketConstructor = new (url: string) => WebSocket;
 
 const connectLimit = 5_000; // milliseconds until a connection must be there
-const liveBytes = 4 << 20; // of live events that wait for a slow reader; more are dropped, and asked for later
+const liveBytes = 1 << 20; // of live events that wait for a slow reader; more are dropped, and asked for later
 
 /** A connection that could not be made or was cut: another may do. */
 export class ConnectionLost extends Error {
