@@ -1,0 +1,94 @@
+import type { WebSocketConstructor } from "./connection.js";
+import { SluiceError } from "./error.js";
+import type { JobEvent } from "./events.js";
+import { followWith } from "./follow.js";
+import { HTTP } from "./http.js";
+import { textOf, type TextPart } from "./text.js";
+import type { CallOptions, Credential, Job, Submission } from "./types.js";
+import { backOff, pause } from "./wait.js";
+
+export interface SluiceOptions {
+  /** For instance http://127.0.0.1:8080. */
+  baseURL: string;
+  /** A key of the API, sk-sluice-…; not needed where the API asks for none. Keep it out of browsers: see followWith. */
+  apiKey?: string | undefined;
+  /** Default: the global one. */
+  fetch?: typeof globalThis.fetch | undefined;
+  /** Default: the global one, which Node.js has from version 22 on. */
+  WebSocket?: WebSocketConstructor | undefined;
+}
+
+interface FollowJobOptions extends CallOptions {
+  /** The seq after which to begin; default 0: from the start. */
+  after?: number | undefined;
+}
+
+/** Client of one installation. Errors are of class SluiceError. */
+export class Sluice {
+  readonly #http: HTTP;
+  readonly #webSocket: WebSocketConstructor | undefined;
+
+  constructor({ baseURL, apiKey, fetch = globalThis.fetch, WebSocket }: SluiceOptions) {
+    this.#http = new HTTP(baseURL, apiKey, fetch);
+    this.#webSocket = WebSocket;
+  }
+
+  /** Hands in a job. */
+  submit({ idempotencyKey, signal, ...body }: Submission): Promise<Job> {
+    const headers: Record<string, string> = idempotencyKey === undefined ? {} : { "Idempotency-Key": idempotencyKey };
+    return this.#http.call({ method: "POST", path: "/v1/jobs", body, headers, signal });
+  }
+
+  get(id: string, options: CallOptions = {}): Promise<Job> {
+    return this.#http.call({ method: "GET", path: path(id), signal: options.signal });
+  }
+
+  /** Ends a job; the text so far is kept. */
+  cancel(id: string, options: CallOptions = {}): Promise<Job> {
+    return this.#http.call({ method: "POST", path: path(id) + "/cancel", signal: options.signal });
+  }
+
+  /** Makes a new job of one that failed, expired or was cancelled; asked again, it returns the same new job. */
+  retry(id: string, options: CallOptions = {}): Promise<Job> {
+    return this.#http.call({ method: "POST", path: path(id) + "/retry", signal: options.signal });
+  }
+
+  /** A new credential for one job, for a browser that must not have the key. */
+  credential(id: string, options: CallOptions = {}): Promise<Credential> {
+    return this.#http.call({ method: "POST", path: path(id) + "/credential", signal: options.signal });
+  }
+
+  /**
+   * Yields a job's events over NATS WebSocket, in order and each once, and ends after the final one. It connects again
+   * where a connection breaks, until the signal says otherwise. Leaving the loop frees the connection.
+   */
+  async *follow(jobOrId: Job | string, options: FollowJobOptions = {}): AsyncGenerator<JobEvent, void, undefined> {
+    const job = typeof jobOrId === "string" ? await this.get(jobOrId, options) : jobOrId;
+    const { websocket_url, credential, expires_at } = job.stream;
+    if (!websocket_url) throw new SluiceError("This installation offers no WebSocket.", { code: "no_websocket", retryable: false });
+    yield* followWith({
+      subject: job.subject, websocketURL: websocket_url, credential: credential || undefined, expiresAt: expires_at || undefined,
+      renew: (signal) => this.credential(job.id, { signal }),
+    }, { ...options, WebSocket: this.#webSocket });
+  }
+
+  /** The text of a job's first choice as it comes, for a user interface; see textOf. */
+  text(jobOrId: Job | string, options: CallOptions = {}): AsyncGenerator<TextPart, void, undefined> {
+    return textOf(this.follow(jobOrId, options), async () => (await this.result(jobOrId, options)).result);
+  }
+
+  /** Waits until the job has ended, and returns it as it is stored, whatever its outcome. */
+  async result(jobOrId: Job | string, options: CallOptions = {}): Promise<Job> {
+    const id = typeof jobOrId === "string" ? jobOrId : jobOrId.id;
+    for await (const _ of this.follow(jobOrId, options)); // to its end
+    for (let n = 0; ; n++) {
+      const job = await this.get(id, options);
+      if (job.state !== "queued" && job.state !== "running") return job;
+      await pause(backOff(n), options.signal);
+    }
+  }
+}
+
+function path(id: string): string {
+  return "/v1/jobs/" + encodeURIComponent(id);
+}

@@ -1,0 +1,14 @@
+export { Sluice } from "./client.js";
+export type { SluiceOptions } from "./client.js";
+export { SluiceError } from "./error.js";
+export { isFinal } from "./events.js";
+export type {
+  Cancelled, Chunk, ChunkChoice, Completed, Completion, Delta, Expired, Failed, FinalEvent, JobEvent, Message, Retrying,
+  Started, Storing, Usage,
+} from "./events.js";
+export { followWith } from "./follow.js";
+export type { FollowOptions, FollowSource } from "./follow.js";
+export { textOf } from "./text.js";
+export type { TextPart } from "./text.js";
+export type { CallOptions, Credential, Failure, Job, JobState, Json, Lane, Submission } from "./types.js";
+export type { WebSocketConstructor } from "./connection.js";

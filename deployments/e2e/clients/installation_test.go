@@ -1,0 +1,150 @@
+package clients_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/alecthomas/kong"
+	"github.com/stretchr/testify/require"
+	"github.com/tidwall/gjson"
+
+	"sluice/deployments/standalone"
+	"sluice/shared/client"
+)
+
+// installation is an all-in-one that can be restarted, behind addresses that stay.
+type installation struct {
+	data  string
+	key   string // of the API; empty: it asks for none
+	http  *proxy
+	ws    *proxy
+	pages string // origin of the browser's page, which passes requests on to the API
+	now   atomic.Pointer[running]
+}
+
+// running is one life of an installation.
+type running struct {
+	url  *url.URL
+	api  *client.Client
+	stop context.CancelFunc
+	done chan error
+}
+
+func setup(t *testing.T) *installation {
+	t.Helper()
+	in := &installation{data: t.TempDir(), http: startProxy(t), ws: startProxy(t)}
+	in.pages = in.servePages(t)
+	in.start(t)
+	t.Cleanup(func() { in.stop(t) })
+	return in
+}
+
+func (in *installation) start(t *testing.T) {
+	t.Helper()
+	var c standalone.Config
+	parser, err := kong.New(&c)
+	require.NoError(t, err)
+	_, err = parser.Parse([]string{
+		"--http-addr=127.0.0.1:0", "--nats-addr=127.0.0.1:0", "--websocket-addr=127.0.0.1:0", "--data-dir=" + in.data,
+		"--drain-limit=100ms", "--retry-base=10ms", "--interactive-slots=1", "--interactive-attempts=2",
+		"--websocket-origins=" + in.pages, "--public-websocket-url=ws://" + in.ws.address(),
+	})
+	require.NoError(t, err)
+	s, err := standalone.New(t.Context(), c, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	address, err := url.Parse(s.HTTPURL())
+	require.NoError(t, err)
+	api, err := client.New(s.HTTPURL(), nil)
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(context.Background())
+	r := &running{url: address, api: api, stop: stop, done: make(chan error, 1)}
+	go func() { r.done <- s.Run(ctx) }()
+	in.http.aim(address.Host)
+	in.ws.aim(strings.TrimPrefix(s.WebSocketURL(), "ws://"))
+	in.now.Store(r)
+}
+
+func (in *installation) stop(t *testing.T) {
+	t.Helper()
+	r := in.now.Load()
+	r.stop()
+	require.NoError(t, <-r.done)
+}
+
+// api reaches the API past the proxies.
+func (in *installation) api() *client.Client { return in.now.Load().api }
+
+// servePages serves the browser's page and passes its requests on to the API, as a page's own backend does.
+func (in *installation) servePages(t *testing.T) string {
+	t.Helper()
+	backend := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(in.now.Load().url) }}
+	mux := http.NewServeMux()
+	mux.Handle("/v1/", backend)
+	for _, name := range []string{"page.html", "page.js"} {
+		mux.HandleFunc("/"+name, func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, filepath.Join(built, name)) })
+	}
+	s := httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+func request(directives string) json.RawMessage {
+	body, err := json.Marshal(map[string]any{
+		"model": "sim?" + directives, "messages": []map[string]string{{"role": "user", "content": "hi 😀"}},
+	})
+	if err != nil {
+		panic(err) // strings can be encoded
+	}
+	return body
+}
+
+func (in *installation) submit(t *testing.T, directives string) client.Job {
+	t.Helper()
+	job, err := in.api().Submit(t.Context(), client.Submission{Request: request(directives)})
+	require.NoError(t, err)
+	return job
+}
+
+// hold takes the worker's only slot until it is released, so that jobs wait.
+func (in *installation) hold(t *testing.T) (release func()) {
+	t.Helper()
+	job := in.submit(t, "stall=0")
+	for _, err := range in.api().Follow(t.Context(), job.ID, 0) {
+		require.NoError(t, err)
+		break // it has started
+	}
+	return func() {
+		_, err := in.api().Cancel(t.Context(), job.ID)
+		require.NoError(t, err)
+	}
+}
+
+// offers reports whether the installation has what a row needs.
+func (in *installation) offers(t *testing.T, what string) bool {
+	t.Helper()
+	switch what {
+	case "keys":
+		resp, err := http.Get(in.now.Load().url.String() + "/v1/jobs")
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		return resp.StatusCode == http.StatusUnauthorized
+	case "credential":
+		resp, err := http.Get(in.now.Load().url.String() + "/v1/jobs/" + in.submit(t, "tokens=1").ID)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return gjson.GetBytes(text, "stream.expires_at").Exists()
+	}
+	return true
+}

@@ -1,0 +1,54 @@
+// Does with the client under test what a plan says, and says line by line what came of it. It runs in Node.js and in
+// browsers.
+import { followWith, Sluice, SluiceError, textOf } from "@sluice/client";
+
+export async function run(plan, say, options = {}) {
+  const now = Date.now;
+  if (plan.skew) Date.now = () => now() + plan.skew;
+  const sluice = new Sluice({ baseURL: plan.base, ...(plan.key ? { apiKey: plan.key } : {}), ...options });
+  try {
+    await acts[plan.act](sluice, plan, say, options);
+    say({ ended: true });
+  } catch (error) {
+    if (!(error instanceof SluiceError)) say({ broken: String(error?.stack ?? error) });
+    else say({ error: { status: error.status, code: error.code, param: error.param, message: error.message, retryable: error.retryable } });
+  }
+}
+
+const acts = {
+  async follow(sluice, plan, say) {
+    await tell(sluice, sluice.follow(plan.id, { after: plan.after }), plan, say);
+  },
+  async follow_with(sluice, plan, say, options) {
+    const { stream, subject } = await sluice.get(plan.id);
+    const source = {
+      subject, websocketURL: stream.websocket_url, credential: stream.credential, expiresAt: stream.expires_at,
+      renew: async () => (await fetch(`${plan.base}/v1/jobs/${plan.id}/credential`, { method: "POST", headers: { Authorization: `Bearer ${plan.key}` } })).json(),
+    };
+    await tell(sluice, followWith(source, { after: plan.after, ...options }), plan, say);
+  },
+  async text(sluice, plan, say) {
+    for await (const part of sluice.text(plan.id)) say({ part });
+  },
+  async result(sluice, plan, say) {
+    say({ job: await sluice.result(plan.id) });
+  },
+  async submit(sluice, plan, say) {
+    for (const request of plan.requests) say({ job: await sluice.submit({ request, idempotencyKey: plan.idempotency_key }) });
+  },
+  async get(sluice, plan, say) {
+    say({ job: await sluice.get(plan.id) });
+  },
+  async retry(sluice, plan, say) {
+    say({ job: await sluice.retry(plan.id) });
+  },
+};
+
+async function tell(sluice, events, plan, say) {
+  for await (const event of events) {
+    say({ event });
+    if (event.seq === plan.cancel_at) await sluice.cancel(plan.id);
+    if (event.seq === plan.leave_at) return;
+    if (event.seq === plan.doze_at) await sluice.result(plan.id); // reads nothing while the job goes on to its end
+  }
+}
