@@ -3,6 +3,7 @@ package upstream
 import (
 	"errors"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -106,6 +107,16 @@ func TestFilter_BrokenConnection(t *testing.T) {
 	require.Error(t, err, "the second choice never began")
 	_, err = filtered(t, io.MultiReader(strings.NewReader("{"), iotest.ErrReader(broken)), 1)
 	require.Equal(t, completion.CodeCut, completion.AsError(err).Code, "a whole answer")
+}
+
+// TestFilter_HugeN is not parallel, so that it measures what it allocates itself.
+func TestFilter_HugeN(t *testing.T) {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := filtered(t, strings.NewReader("data: "+stop+"\n\n"), 1<<24)
+	require.NoError(t, err)
+	runtime.ReadMemStats(&after)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20), "the client's n does not decide how much memory is taken")
 }
 
 func TestFilter_LongLines(t *testing.T) {
