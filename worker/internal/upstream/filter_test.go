@@ -65,6 +65,7 @@ func TestFilter(t *testing.T) {
 		"not JSON":              {"data: " + hello + "\n\ndata: {\"choices\":[\n\n", 1, hello + "\n", completion.CodeUpstreamGarbage},
 		"not an object":         {"data: 5\n\n", 1, "", completion.CodeUpstreamGarbage},
 		"escape cut by a byte":  {"data: {\"a\":\"\\\xff\"}\n\n", 1, "", completion.CodeUpstreamGarbage},
+		"odd white space":       {"data:\u00a0" + hello + "\n\n", 1, "", completion.CodeUpstreamGarbage},
 		"error":                 {"data: " + hello + "\n\ndata: {\"error\":{\"message\":\"x\",\"code\":429}}\n\n", 1, hello + "\n", completion.CodeRateLimited},
 		"error event":           {"event: error\ndata: {\"message\":\"x\",\"type\":\"server_error\"}\n\n", 1, "", completion.CodeUpstream},
 		"error object":          {"data: {\"object\":\"error\",\"message\":\"x\",\"code\":400}\n\n", 1, "", completion.CodeUpstreamRejected},
@@ -142,7 +143,7 @@ func FuzzFilter(f *testing.F) {
 			require.ErrorAs(t, err, &own)
 		}
 		for line := range strings.Lines(out) {
-			value := []byte(strings.TrimSpace(strings.TrimPrefix(line, "data:")))
+			value := []byte(strings.Trim(strings.TrimPrefix(line, "data:"), jsonSpace))
 			require.True(t, validJSON(value), "%q", line)
 		}
 	})
