@@ -1,0 +1,86 @@
+package answer
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/tidwall/gjson"
+
+	"sluice/shared/completion"
+)
+
+// same compares two completions as encoding/json reads them.
+func same(t *testing.T, want, got json.RawMessage) {
+	t.Helper()
+	var w, g any
+	require.NoError(t, json.Unmarshal(want, &w), "%s", want)
+	require.NoError(t, json.Unmarshal(got, &g), "%s", got)
+	require.Equal(t, w, g, "%s\n%s", want, got)
+}
+
+// FuzzSplit_I4 folds two chunks whole and cut: both must amount to the same completion.
+func FuzzSplit_I4(f *testing.F) {
+	const first = `{"id":"c","model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":"h\u00e9\ud83d\ude00"},"finish_reason":null}]}`
+	for _, c := range []string{
+		`{"choices":[{"index":0,"delta":{"content":"llo","tool_calls":[{"index":0,"id":"call","function":{"name":"f","arguments":"{\"a\":1}"}},{"id":"x"}]},"finish_reason":"stop"}]}`,
+		`{"citations":["https://a","https://b"],"model":"another","choices":[]}`,
+		`{"choices":[{"delta":{"a":[{"b":1},{"index":0}],"content":""}}],"usage":{"total_tokens":12345}}`,
+		`{"choices":[{"logprobs":{"content":[{"token":"a"},{"token":"b"}],"refusal":null},"x":{},"y":[ ]}]}`,
+		`{"choices":[{"index":9223372036854775807},{"index":-1},{"delta":{"annotations":[[1,[2]],[3]]}}]}`,
+	} {
+		f.Add(first, c, 8)
+		f.Add(c, first, 40)
+	}
+	f.Fuzz(func(t *testing.T, one, two string, limit int) {
+		var whole, cut Answer
+		if limit < 1 || !json.Valid([]byte(one)) || !json.Valid([]byte(two)) {
+			return
+		}
+		for _, c := range []string{one, two} {
+			if _, err := whole.Add(json.RawMessage(c)); err != nil {
+				return
+			}
+			for _, piece := range split(json.RawMessage(c), limit) {
+				require.True(t, json.Valid(piece), "%s", piece)
+				_, err := cut.Add(piece)
+				require.NoError(t, err, "%s", piece)
+			}
+		}
+		same(t, whole.Completion(), cut.Completion())
+		last := int64(-1) << 63
+		gjson.GetBytes(whole.Completion(), "choices.#.index").ForEach(func(_, v gjson.Result) bool {
+			require.LessOrEqual(t, last, v.Int(), "in the order of their indexes")
+			last = v.Int()
+			return true
+		})
+	})
+}
+
+// FuzzRecall puts an answer into a log and reads it back.
+func FuzzRecall(f *testing.F) {
+	f.Add([]byte(`{"type":"started","attempt":1}`), []byte(`{"type":"delta","attempt":1,"chunks":[{"choices":[{"delta":{"content":"x"}}]}]}`), uint8(0))
+	f.Add([]byte(`{"type":"storing","attempt":2,"result":{"id":"c"}}`), []byte(`{"type":"delta","chunks":[1]}`), uint8(1))
+	f.Add([]byte(`{"type":"storing","result":null}`), []byte(`{"chunks":null,"at":"now"}`), uint8(3))
+	f.Fuzz(func(t *testing.T, one, two []byte, gap uint8) {
+		seq := int64(0)
+		records := func(yield func(completion.Record, error) bool) {
+			for _, data := range [][]byte{one, two} {
+				root := gjson.ParseBytes(data)
+				seq += 1 + int64(gap&1)
+				if !yield(completion.Record{Seq: seq, Attempt: int(root.Get("attempt").Int()), Type: completion.EventType(root.Get("type").Str), Data: data}, nil) {
+					return
+				}
+			}
+		}
+		r, ok, err := Recall(records)
+		if err != nil || !ok {
+			require.False(t, ok)
+			return
+		}
+		require.True(t, r.Answer.Empty() || json.Valid(r.Answer.Completion()), "%s", r.Answer.Completion())
+		if r.Ended != nil {
+			require.Equal(t, completion.EventStoring, r.Ended.Type)
+		}
+	})
+}
