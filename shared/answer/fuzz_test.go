@@ -26,7 +26,7 @@ func FuzzSplit_I4(f *testing.F) {
 		`{"choices":[{"index":0,"delta":{"content":"llo","tool_calls":[{"index":0,"id":"call","function":{"name":"f","arguments":"{\"a\":1}"}},{"id":"x"}]},"finish_reason":"stop"}]}`,
 		`{"citations":["https://a","https://b"],"model":"another","choices":[]}`,
 		`{"choices":[{"delta":{"a":[{"b":1},{"index":0}],"content":""}}],"usage":{"total_tokens":12345}}`,
-		`{"choices":[{"logprobs":{"content":[{"token":"a"},{"token":"b"}],"refusal":null},"x":{},"y":[ ]}]}`,
+		`{"choices":[{"logprobs":{"content":[{"token":"a"},{"token":"b"}],"refusal":null},"x":{},"y":[           ]}]}`,
 		`{"choices":[{"index":9223372036854775807},{"index":-1},{"delta":{"annotations":[[1,[2]],[3]]}}]}`,
 	} {
 		f.Add(first, c, 8)

@@ -103,8 +103,11 @@ func (p *packer) close() {
 }
 
 func (p *packer) all() []string {
-	if len(p.current) > 0 {
+	switch {
+	case len(p.current) > 0:
 		p.close()
+	case len(p.full) == 0: // empty, and large by its white space alone
+		return []string{string([]byte{p.open, p.shut})}
 	}
 	return p.full
 }

@@ -30,6 +30,21 @@ func TestSplit_TopLevelFieldsAreNotCut(t *testing.T) {
 	require.Equal(t, list, gjson.GetBytes(a.Completion(), "citations").Raw, "their last value counts, so pieces would be lost")
 }
 
+func TestSplit_WhiteSpace(t *testing.T) {
+	t.Parallel()
+	for _, c := range []string{`{%}`, `{"choices":[{"index":0,"delta":{%},"x":[%]}]}`} {
+		c = strings.ReplaceAll(c, "%", strings.Repeat(" ", MaxChunk))
+		var whole, cut Answer
+		_, err := whole.Add(json.RawMessage(c))
+		require.NoError(t, err)
+		for _, piece := range Split(json.RawMessage(c)) {
+			_, err := cut.Add(piece)
+			require.NoError(t, err)
+		}
+		same(t, whole.Completion(), cut.Completion())
+	}
+}
+
 // folded folds chunks, of which there must be several and none too large.
 func folded(t *testing.T, chunks []json.RawMessage) *Answer {
 	t.Helper()
