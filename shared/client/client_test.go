@@ -133,6 +133,16 @@ func TestSubmit(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, refused.Status)
 }
 
+func TestError_WithoutMessage(t *testing.T) {
+	t.Parallel()
+	c := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadGateway)
+		fmt.Fprint(w, `{"error":{"code":"x"}}`)
+	})
+	_, err := c.Get(t.Context(), "job_1")
+	require.EqualError(t, err, "the server answered 502 Bad Gateway [502 x]")
+}
+
 func TestNew_BadAddress(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"", "127.0.0.1:8080", "ftp://x", "http://"} {
