@@ -2,6 +2,7 @@ package answer
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -55,6 +56,70 @@ func FuzzSplit_I4(f *testing.F) {
 			return true
 		})
 	})
+}
+
+// FuzzAnswer_OneChunk_I4 says a message in one chunk: the completion has it as it was, save for the indexes of tool calls.
+func FuzzAnswer_OneChunk_I4(f *testing.F) {
+	for _, s := range []string{
+		`{"role":"assistant","content":"hé","tool_calls":[{"index":0,"id":"a","function":{"arguments":"{}"}},{"id":"b"}]}`, `{"content":[{"a":1},{"index":0},{"index":"0"},null,[]],"x":{},"y":1e400}`,
+		`{"a":[{"index":1.0},{"index":1}],"tool_calls":[{"tool_calls":[{"index":null}]}],"role":null}`, `{"":{"":""},"tool_calls":{"index":1},"n":-0}`,
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, delta string) {
+		root := gjson.Parse(delta)
+		if !json.Valid([]byte(delta)) || !root.IsObject() || strings.Contains(delta, `\u`) || !plain(root, 0) {
+			return
+		}
+		var a Answer
+		_, err := a.Add(json.RawMessage(`{"choices":[{"index":0,"delta":` + delta + `}]}`))
+		require.NoError(t, err)
+		want, _ := withoutIndexes(root.Value()).(map[string]any)
+		for key, value := range map[string]any{"role": "assistant", "content": nil} {
+			if _, said := want[key]; !said {
+				want[key] = value
+			}
+		}
+		require.Equal(t, want, gjson.GetBytes(a.Completion(), "choices.0.message").Value(), "%s", a.Completion())
+	})
+}
+
+// plain reports whether no object under v has a member twice and no array an index, and whether it is not too deep.
+func plain(v gjson.Result, depth int) bool {
+	ok, seen, object := depth < maxDepth-1, map[string]bool{}, v.IsObject()
+	if v.Type == gjson.JSON {
+		v.ForEach(func(k, child gjson.Result) bool {
+			name := k.Raw
+			if !object {
+				name = child.Get("index").Raw
+			}
+			ok = ok && plain(child, depth+1) && (name == "" || !seen[name])
+			seen[name] = true
+			return ok
+		})
+	}
+	return ok
+}
+
+// withoutIndexes takes the indexes out of tool calls.
+func withoutIndexes(v any) any {
+	switch v := v.(type) {
+	case []any:
+		for _, item := range v {
+			withoutIndexes(item)
+		}
+	case map[string]any:
+		for key, member := range v {
+			withoutIndexes(member)
+			calls, _ := member.([]any)
+			for _, c := range calls {
+				if call, ok := c.(map[string]any); ok && key == "tool_calls" {
+					delete(call, "index")
+				}
+			}
+		}
+	}
+	return v
 }
 
 // FuzzRecall puts an answer into a log and reads it back.
