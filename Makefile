@@ -26,6 +26,19 @@ build: ## Build all programs into bin/
 test: $(BIN)/testenv ## Run all tests, installing and starting the servers they need
 	$(BIN)/testenv -- $(TEST) $(if $(RUN),-run '$(RUN)') $(PACKAGES)
 
+# FUZZTIME is how long each fuzz test looks for new cases. A short minimisation keeps it from trimming those it found instead.
+FUZZTIME := 10s
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz test for FUZZTIME (default 10s), one after the other, up to the first failure
+	@set -e; for m in $(MODULES); do cd $(CURDIR)/$$m; \
+		for p in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -r -n1 dirname | sort -u); do \
+			for f in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$p/*_test.go); do \
+				echo "fuzz $$m $$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x -parallel 1 $$p; \
+			done; \
+		done; \
+	done
+
 # RACE=-race builds the tests and the programs with the race detector.
 RACE   :=
 FAULTS := -faults.jobs=2000 -faults.rounds=5 -faults.load=40

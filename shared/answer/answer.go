@@ -1,6 +1,7 @@
 package answer
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -124,7 +125,7 @@ func (a *Answer) choice(index int64) *choice {
 	}
 	c := &choice{index: index, rest: value{kind: '{'}}
 	a.choices = append(a.choices, c)
-	slices.SortFunc(a.choices, func(x, y *choice) int { return int(x.index - y.index) })
+	slices.SortFunc(a.choices, func(x, y *choice) int { return cmp.Compare(x.index, y.index) })
 	return c
 }
 

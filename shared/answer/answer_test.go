@@ -83,6 +83,18 @@ func TestAnswer_SeveralChoices(t *testing.T) {
 	require.Empty(t, a.FinishReason())
 }
 
+func TestAnswer_I4_NoIndexIsMadeUp(t *testing.T) {
+	t.Parallel()
+	a, _ := fold(t, `{"choices":[{"index":0,"delta":{"parts":[{"type":"text"},{"index":0,"type":"image"}]}}]}`)
+	require.JSONEq(t, `[{"type":"text"},{"index":0,"type":"image"}]`, gjson.GetBytes(a.Completion(), "choices.0.message.parts").Raw)
+}
+
+func TestAnswer_FarIndexes(t *testing.T) {
+	t.Parallel()
+	a, _ := fold(t, `{"choices":[{"index":9223372036854775807},{"index":-2}]}`)
+	require.Equal(t, "[-2,9223372036854775807]", gjson.GetBytes(a.Completion(), "choices.#.index").Raw)
+}
+
 func TestAnswer_OddChunks(t *testing.T) {
 	t.Parallel()
 	for _, c := range []string{`[]`, `1`, `{"choices":{}}`, `{"choices":[1]}`, `{"choices":"x!"}`} {

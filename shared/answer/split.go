@@ -12,7 +12,7 @@ const MaxChunk = 96 << 10
 
 // Split cuts a chunk that is larger than MaxChunk into several that, folded in order, mean the same: long strings are
 // continued, long arrays extended. Chunks up to MaxChunk are returned as they are. Only what cannot be continued, such as
-// one long element of an array whose elements have no index, stays larger.
+// one long element of an array whose elements have no index or a top-level field, whose last value counts, stays larger.
 func Split(chunk json.RawMessage) []json.RawMessage {
 	return split(chunk, MaxChunk)
 }
@@ -31,7 +31,7 @@ func split(chunk json.RawMessage, limit int) []json.RawMessage {
 // pieces cuts the value of the member called key.
 func pieces(key string, v gjson.Result, limit, depth int) []string {
 	switch {
-	case len(v.Raw) <= limit || depth == maxDepth || constant(key):
+	case len(v.Raw) <= limit || depth == maxDepth || constant(key) || key == "finish_reason" || depth == 1 && key != "choices":
 		return []string{v.Raw}
 	case v.Type == gjson.String:
 		list := cut(v.Raw[1:len(v.Raw)-1], limit)
@@ -103,8 +103,11 @@ func (p *packer) close() {
 }
 
 func (p *packer) all() []string {
-	if len(p.current) > 0 {
+	switch {
+	case len(p.current) > 0:
 		p.close()
+	case len(p.full) == 0: // empty, and large by its white space alone
+		return []string{string([]byte{p.open, p.shut})}
 	}
 	return p.full
 }

@@ -19,6 +19,32 @@ func TestSplit_LargeChunk(t *testing.T) {
 	require.Len(t, Split(json.RawMessage(`{}`)), 1)
 }
 
+func TestSplit_TopLevelFieldsAreNotCut(t *testing.T) {
+	t.Parallel()
+	list := `["https://` + strings.Repeat("a", MaxChunk/2) + `","https://` + strings.Repeat("b", MaxChunk/2) + `"]`
+	var a Answer
+	for _, c := range Split(json.RawMessage(`{"id":"c","citations":` + list + `,"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}`)) {
+		_, err := a.Add(c)
+		require.NoError(t, err)
+	}
+	require.Equal(t, list, gjson.GetBytes(a.Completion(), "citations").Raw, "their last value counts, so pieces would be lost")
+}
+
+func TestSplit_WhiteSpace(t *testing.T) {
+	t.Parallel()
+	for _, c := range []string{`{%}`, `{"choices":[{"index":0,"delta":{%},"x":[%]}]}`} {
+		c = strings.ReplaceAll(c, "%", strings.Repeat(" ", MaxChunk))
+		var whole, cut Answer
+		_, err := whole.Add(json.RawMessage(c))
+		require.NoError(t, err)
+		for _, piece := range Split(json.RawMessage(c)) {
+			_, err := cut.Add(piece)
+			require.NoError(t, err)
+		}
+		same(t, whole.Completion(), cut.Completion())
+	}
+}
+
 // folded folds chunks, of which there must be several and none too large.
 func folded(t *testing.T, chunks []json.RawMessage) *Answer {
 	t.Helper()

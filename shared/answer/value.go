@@ -1,6 +1,7 @@
 package answer
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/tidwall/gjson"
@@ -87,7 +88,7 @@ func (v *value) item(child gjson.Result) *value {
 	if child.IsObject() {
 		if index := child.Get("index"); index.Type == gjson.Number {
 			for _, it := range v.items {
-				if it.kind == '{' && string(it.member("index").text) == index.Raw {
+				if it.indexed(index.Raw) {
 					return it
 				}
 			}
@@ -96,6 +97,13 @@ func (v *value) item(child gjson.Result) *value {
 	it := &value{}
 	v.items = append(v.items, it)
 	return it
+}
+
+// indexed reports whether v is an object whose index is the number raw.
+func (v *value) indexed(raw string) bool {
+	return v.kind == '{' && slices.ContainsFunc(v.members, func(m member) bool {
+		return m.key == "index" && m.held.kind == 'v' && string(m.held.text) == raw
+	})
 }
 
 // append renders v as part of a message, where the elements of tool_calls have no index.

@@ -236,7 +236,10 @@ func (c *Client) send(ctx context.Context, method, path string, body []byte, h h
 	}{}
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // what arrived is enough for a message
 	if json.Unmarshal(text, &answer) != nil || answer.Error == nil {
-		answer.Error = &Error{Message: fmt.Sprintf("the server answered %s", resp.Status)}
+		answer.Error = &Error{}
+	}
+	if answer.Error.Message == "" {
+		answer.Error.Message = "the server answered " + resp.Status
 	}
 	answer.Error.Status = resp.StatusCode
 	return nil, answer.Error

@@ -55,6 +55,18 @@ func TestFollow_ResumesAfterABrokenConnection(t *testing.T) {
 	require.Equal(t, [4]string{"0", "2", "2", "3"}, resumed)
 }
 
+func TestEvents_DataLines(t *testing.T) {
+	t.Parallel()
+	var seqs []int64
+	for e, err := range events(strings.NewReader("id: 1\n\nid: 12\ndata: {\"seq\":\ndata: 12}\n\nid: 3\ndata: {\"seq\":3\ndata: 4}\n\n")) {
+		if err != nil {
+			e.Seq = -1
+		}
+		seqs = append(seqs, e.Seq)
+	}
+	require.Equal(t, []int64{12, -1}, seqs, "no event without data; lines are joined by newlines, so 3 and 4 are not 34")
+}
+
 func TestFollow_Ends(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -121,6 +133,16 @@ func TestSubmit(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, refused.Status)
 }
 
+func TestError_WithoutMessage(t *testing.T) {
+	t.Parallel()
+	c := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadGateway)
+		fmt.Fprint(w, `{"error":{"code":"x"}}`)
+	})
+	_, err := c.Get(t.Context(), "job_1")
+	require.EqualError(t, err, "the server answered 502 Bad Gateway [502 x]")
+}
+
 func TestNew_BadAddress(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"", "127.0.0.1:8080", "ftp://x", "http://"} {
@@ -129,15 +151,46 @@ func TestNew_BadAddress(t *testing.T) {
 	}
 }
 
+// FuzzEvents compares with a plain reading of the specification: an event is the data of its lines, joined by newlines.
 func FuzzEvents(f *testing.F) {
-	f.Add(event(1, "started") + event(2, "completed"))
-	f.Add("data: x\n\nid\n\n:\r\n")
+	for _, stream := range []string{
+		event(1, "started") + event(2, "completed"), "data: x\n\nid\n\n:\r\n", "id: 1\n\n" + event(2, "delta"), "id:1\r\ndata:{\"seq\":\r\ndata: 1}\r\n\r\n",
+		"id: 1\ndata: {\"seq\":1\ndata: 2}\n\n", "id\ndata\n\n", "data: {}\nid: 1\nidx: 1\n data: 1\ndata : 2\n\n", event(1, "delta") + "id: 2\ndata: {}\n", "id: 1\ndata: {\"seq\":1e400}\n\n" + event(2, "failed"),
+	} {
+		f.Add(stream)
+	}
 	f.Fuzz(func(t *testing.T, stream string) {
-		for e, err := range events(strings.NewReader(stream)) {
-			if err != nil {
-				return
-			}
-			require.NotContains(t, string(e.Type), "\n\n")
+		if strings.Contains(strings.ReplaceAll(stream, "\r\n", ""), "\r") {
+			return // the API does not end lines so
 		}
+		var want []completion.Event
+		var wrong []bool
+		blocks := strings.Split(strings.ReplaceAll("\n"+stream, "\r\n", "\n"), "\n\n")
+		for _, block := range blocks[:len(blocks)-1] { // the last one is not ended
+			var data []string
+			numbered := false
+			for line := range strings.SplitSeq(block, "\n") {
+				name, value, _ := strings.Cut(line, ":")
+				numbered = numbered || name == "id"
+				if name == "data" {
+					data = append(data, strings.TrimPrefix(value, " "))
+				}
+			}
+			if numbered && data != nil {
+				var e completion.Event
+				err := json.Unmarshal([]byte(strings.Join(data, "\n")), &e)
+				if err != nil {
+					e = completion.Event{}
+				}
+				want, wrong = append(want, e), append(wrong, err != nil)
+			}
+		}
+		for e, err := range events(strings.NewReader(stream)) {
+			require.NotEmpty(t, want, "an event too many")
+			require.Equal(t, want[0], e)
+			require.Equal(t, wrong[0], err != nil)
+			want, wrong = want[1:], wrong[1:]
+		}
+		require.Empty(t, want)
 	})
 }

@@ -75,7 +75,8 @@ func (c *Client) follow(ctx context.Context, id string, after *int64, yield func
 	return false, io.ErrUnexpectedEOF
 }
 
-// events reads server-sent events. Those without an id are the server's own and are passed over.
+// events reads server-sent events. Those without an id are the server's own and are passed
+// over, as are those without data.
 func events(r io.Reader) iter.Seq2[completion.Event, error] {
 	return func(yield func(completion.Event, error) bool) {
 		in := bufio.NewReader(r)
@@ -93,12 +94,12 @@ func events(r io.Reader) iter.Seq2[completion.Event, error] {
 			name, value, _ := bytes.Cut(line, []byte(":"))
 			switch value = bytes.TrimPrefix(value, []byte(" ")); {
 			case len(line) == 0:
-				if numbered && !yield(completion.Record{Data: data}.Event()) {
+				if numbered && len(data) > 0 && !yield(completion.Record{Data: data}.Event()) {
 					return
 				}
 				data, numbered = nil, false
 			case string(name) == "data":
-				data = append(data, value...)
+				data = append(append(data, value...), '\n')
 			case string(name) == "id":
 				numbered = true
 			}

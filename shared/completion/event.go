@@ -29,6 +29,10 @@ func (t EventType) Final() bool { return State(t).Final() }
 // out, and the viewer reads it from the API.
 const MaxEventBytes = 200 << 10
 
+// MaxSeq is the largest seq, and the largest that a viewer may resume after: every reader of JSON, JavaScript included,
+// has it exactly.
+const MaxSeq = 1<<53 - 1
+
 // Event is one message on a job's subject. Readers ignore fields that they do not know.
 type Event struct {
 	Type    EventType `json:"type"`

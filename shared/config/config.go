@@ -39,8 +39,12 @@ type settings map[string]any
 
 func file(r io.Reader) (kong.Resolver, error) {
 	s := settings{}
-	if err := yaml.NewDecoder(r).Decode(&s); err != nil && !errors.Is(err, io.EOF) {
+	all := yaml.NewDecoder(r)
+	if err := all.Decode(&s); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read settings file: %w", err)
+	}
+	if err := all.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return nil, errors.Join(errors.New("read settings file: it must be one YAML document"), err)
 	}
 	return s, nil
 }

@@ -61,6 +61,8 @@ func TestParse_Faults(t *testing.T) {
 	require.Error(t, err)
 	_, err = parse(t, "just text")
 	require.Error(t, err)
+	_, err = parse(t, "wait: 1s\n---\nwate: 1s\n")
+	require.ErrorContains(t, err, "one YAML document", "nothing in a file is passed over")
 	_, err = parse(t, "", "--nope")
 	require.Error(t, err)
 	_, err = parse(t, "# nothing\n")

@@ -75,6 +75,18 @@ func TestMerge_Add_ViewerLeaves(t *testing.T) {
 	require.False(t, m.final)
 }
 
+func TestMerge_Add_LargestSeq(t *testing.T) {
+	t.Parallel()
+	_, ok := head([]byte(`{"type":"delta","seq":9223372036854775807,"attempt":1}`))
+	require.False(t, ok, "nothing could come behind it")
+	_, err := parseQuestion([]byte(`{"from":9223372036854775807}`))
+	require.ErrorIs(t, err, errQuestion)
+	var got []int64
+	m := &merge{last: completion.MaxSeq, yield: func(r completion.Record, _ error) bool { got = append(got, r.Seq); return true }}
+	m.add(record(3, 1, completion.EventCompleted))
+	require.Equal(t, []int64{completion.MaxSeq + 1}, got, "the end is told behind all that was seen")
+}
+
 func TestLost(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -142,6 +154,7 @@ func FuzzHead(f *testing.F) {
 		r, ok := head(data)
 		if ok {
 			require.Positive(t, r.Seq)
+			require.LessOrEqual(t, r.Seq, int64(completion.MaxSeq))
 			require.NotEmpty(t, r.Type)
 			require.GreaterOrEqual(t, r.Attempt, 0)
 		}
@@ -151,7 +164,7 @@ func FuzzHead(f *testing.F) {
 func FuzzHead_ReadsWhatEncodeWrites(f *testing.F) {
 	f.Add("delta", int64(7), 3, `{"seq":99,"type":"x"}`)
 	f.Fuzz(func(t *testing.T, kind string, seq int64, attempt int, chunk string) {
-		if completion.EventType(kind) != completion.EventDelta && completion.EventType(kind) != completion.EventStarted || seq < 1 || attempt < 0 || !json.Valid([]byte(chunk)) {
+		if completion.EventType(kind) != completion.EventDelta && completion.EventType(kind) != completion.EventStarted || seq < 1 || seq > completion.MaxSeq || attempt < 0 || !json.Valid([]byte(chunk)) {
 			return
 		}
 		e := completion.Event{Type: completion.EventType(kind), Seq: seq, Attempt: attempt, At: time.Unix(0, 0), Chunks: []json.RawMessage{json.RawMessage(chunk)}}
@@ -161,9 +174,7 @@ func FuzzHead_ReadsWhatEncodeWrites(f *testing.F) {
 		require.True(t, ok)
 		require.Equal(t, e.Type, r.Type)
 		require.Equal(t, attempt, r.Attempt)
-		if seq < 1<<53 {
-			require.Equal(t, seq, r.Seq)
-		}
+		require.Equal(t, seq, r.Seq)
 	})
 }
 
@@ -172,11 +183,13 @@ func FuzzParseQuestion(f *testing.F) {
 	f.Add([]byte(`{"from":0}`))
 	f.Add([]byte(`{"from":"1"}`))
 	f.Add([]byte(`{"from":7,"cursor":"1790000000000000"}`))
+	f.Add([]byte(`{"from":9223372036854775807}`))
 	f.Add([]byte(`null`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		q, err := parseQuestion(data)
 		if err == nil {
 			require.Positive(t, q.From)
+			require.LessOrEqual(t, q.From, int64(completion.MaxSeq)+1)
 			require.Less(t, q.pos(), uint64(1)<<63)
 			require.True(t, json.Valid(data))
 		}

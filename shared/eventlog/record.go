@@ -14,5 +14,5 @@ func head(data []byte) (r completion.Record, ok bool) {
 	r.Seq = gjson.GetBytes(data, "seq").Int()
 	r.Attempt = int(gjson.GetBytes(data, "attempt").Int())
 	r.Data = data
-	return r, r.Type != "" && r.Seq > 0 && r.Attempt >= 0
+	return r, r.Type != "" && r.Seq > 0 && r.Seq <= completion.MaxSeq && r.Attempt >= 0
 }

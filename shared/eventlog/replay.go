@@ -210,7 +210,7 @@ func parseQuestion(data []byte) (q question, err error) {
 	if len(data) > replayQuestion {
 		return q, errQuestion
 	}
-	if err := json.Unmarshal(data, &q); err != nil || q.From < 1 {
+	if err := json.Unmarshal(data, &q); err != nil || q.From < 1 || q.From-1 > completion.MaxSeq {
 		return q, errQuestion
 	}
 	return q, nil

@@ -31,7 +31,7 @@ func (in *eventsInput) after() (int64, error) {
 			continue
 		}
 		seq, err := strconv.ParseInt(given.value, 10, 64)
-		if err != nil || seq < 0 {
+		if err != nil || seq < 0 || seq > completion.MaxSeq {
 			return 0, completion.Invalid(given.name, "The value of %s must be the seq of an event: a whole number from 0.", given.name)
 		}
 		return seq, nil

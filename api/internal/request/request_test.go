@@ -2,9 +2,11 @@ package request_test
 
 import (
 	"encoding/json"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -136,19 +138,64 @@ func TestKey(t *testing.T) {
 	}
 }
 
+// FuzzParse compares what is accepted with what encoding/json reads of the same body.
 func FuzzParse(f *testing.F) {
 	f.Add(`{"request":` + chat + `,"lane":"batch","metadata":{"a":"b"}}`)
 	f.Add(`{"request":{"model":"\ud83d\ude00","messages":[{"role":"\u0041"}]}}`)
+	f.Add(`{"request":` + chat + `,"timeout":1e-300,"metadata":{"a":"\u00e9\/","a":"b"},"l\u0061ne":null}`)
+	f.Add(`{"request":{"model":"m","m\u006fdel":"n","messages":[{"role":"user"}]}}`)
+	f.Add(`{"request":{"model":"a\u0000","messages":[{"role":"user","content":["\\u0000"]}],"n":-0}}`)
+	f.Add(`{"Request":` + chat + `} `)
 	f.Fuzz(func(t *testing.T, body string) {
+		began := time.Now()
 		job, err := request.Parse([]byte(body))
 		if err != nil {
 			var e *completion.Error
 			require.ErrorAs(t, err, &e)
 			require.Less(t, e.Code.Kind().Status, 500)
+			require.NotEmpty(t, e.Message)
+			require.True(t, utf8.ValidString(e.Message+e.Param), "%q %q", e.Message, e.Param)
 			return
 		}
-		require.True(t, json.Valid(job.Request))
-		require.NotEmpty(t, job.Model)
-		require.NotContains(t, job.Model, "\x00")
+		var fields, sent map[string]json.RawMessage
+		require.NoError(t, json.Unmarshal([]byte(body), &fields))
+		require.NoError(t, json.Unmarshal(fields["request"], &sent))
+		require.Equal(t, string(fields["request"]), string(job.Request), "byte for byte")
+		require.NotContains(t, strings.ReplaceAll(body, `\\`, ""), `\u0000`)
+		same(t, sent["model"], job.Model)
+		if lane := fields["lane"]; len(lane) > 0 && string(lane) != "null" {
+			same(t, lane, job.Lane)
+		} else {
+			require.Equal(t, completion.Interactive, job.Lane)
+		}
+		var metadata map[string]string
+		if m := fields["metadata"]; len(m) > 0 {
+			require.NoError(t, json.Unmarshal(m, &metadata))
+		}
+		require.Equal(t, metadata, job.Metadata)
+		if !job.Deadline.IsZero() {
+			require.False(t, job.Deadline.Before(began))
+			require.False(t, job.Deadline.After(time.Now().Add(request.MaxTimeout)))
+		}
+	})
+}
+
+// same checks that encoding/json reads raw as want.
+func same[T any](t *testing.T, raw json.RawMessage, want T) {
+	t.Helper()
+	var got T
+	require.NoError(t, json.Unmarshal(raw, &got), "%s", raw)
+	require.Equal(t, want, got)
+}
+
+func FuzzKey(f *testing.F) {
+	for _, k := range []string{"", " ", "a\tb", "é", "\xff", "\x7f", strings.Repeat("k", 255), strings.Repeat("k", 256)} {
+		f.Add(k)
+	}
+	plain := regexp.MustCompile(`\A[ -~]*\z`)
+	f.Fuzz(func(t *testing.T, key string) {
+		err := request.Key(key)
+		require.Equal(t, len(key) <= request.MaxKey && plain.MatchString(key), err == nil)
+		require.True(t, err == nil || completion.AsError(err).Code == completion.CodeInvalidRequest)
 	})
 }

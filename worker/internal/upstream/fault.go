@@ -147,6 +147,7 @@ func newScrubber(cfg Config) *scrubber {
 
 // clean returns text without secrets, in valid UTF-8, of at most limit bytes.
 func (s *scrubber) clean(text string, limit int) string {
+	text = strings.ToValidUTF8(text, "") // first: it may put together a secret that a broken byte had taken apart
 	text = secretShape.ReplaceAllString(s.known.Replace(text), removed)
 	return strings.TrimSpace(strings.ToValidUTF8(text[:min(len(text), limit)], ""))
 }

@@ -13,7 +13,10 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-const lineBuffer = 8 << 10 // bytes; longer lines are collected aside
+const (
+	lineBuffer = 8 << 10   // bytes; longer lines are collected aside
+	jsonSpace  = " \t\r\n" // the white space of JSON; the library does not take off more
+)
 
 var (
 	doneLine   = []byte("data: [DONE]\n")
@@ -93,7 +96,7 @@ func (f *filter) take(line []byte, readErr error) error {
 	}
 	var err error
 	name, value, _ := bytes.Cut(text, []byte(":"))
-	value = bytes.TrimSpace(value)
+	value = bytes.Trim(value, jsonSpace)
 	switch {
 	case len(text) == 0 && readErr == nil:
 		err = f.endEvent()

@@ -3,6 +3,7 @@ package upstream
 import (
 	"errors"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -64,6 +65,7 @@ func TestFilter(t *testing.T) {
 		"not JSON":              {"data: " + hello + "\n\ndata: {\"choices\":[\n\n", 1, hello + "\n", completion.CodeUpstreamGarbage},
 		"not an object":         {"data: 5\n\n", 1, "", completion.CodeUpstreamGarbage},
 		"escape cut by a byte":  {"data: {\"a\":\"\\\xff\"}\n\n", 1, "", completion.CodeUpstreamGarbage},
+		"odd white space":       {"data:\u00a0" + hello + "\n\n", 1, "", completion.CodeUpstreamGarbage},
 		"error":                 {"data: " + hello + "\n\ndata: {\"error\":{\"message\":\"x\",\"code\":429}}\n\n", 1, hello + "\n", completion.CodeRateLimited},
 		"error event":           {"event: error\ndata: {\"message\":\"x\",\"type\":\"server_error\"}\n\n", 1, "", completion.CodeUpstream},
 		"error object":          {"data: {\"object\":\"error\",\"message\":\"x\",\"code\":400}\n\n", 1, "", completion.CodeUpstreamRejected},
@@ -108,6 +110,16 @@ func TestFilter_BrokenConnection(t *testing.T) {
 	require.Equal(t, completion.CodeCut, completion.AsError(err).Code, "a whole answer")
 }
 
+// TestFilter_HugeN is not parallel, so that it measures what it allocates itself.
+func TestFilter_HugeN(t *testing.T) {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := filtered(t, strings.NewReader("data: "+stop+"\n\n"), 1<<24)
+	require.NoError(t, err)
+	runtime.ReadMemStats(&after)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20), "the client's n does not decide how much memory is taken")
+}
+
 func TestFilter_LongLines(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{lineBuffer - 50, lineBuffer, lineBuffer + 1, 100 << 10, 1 << 20} {
@@ -131,7 +143,7 @@ func FuzzFilter(f *testing.F) {
 			require.ErrorAs(t, err, &own)
 		}
 		for line := range strings.Lines(out) {
-			value := []byte(strings.TrimSpace(strings.TrimPrefix(line, "data:")))
+			value := []byte(strings.Trim(strings.TrimPrefix(line, "data:"), jsonSpace))
 			require.True(t, validJSON(value), "%q", line)
 		}
 	})

@@ -35,7 +35,7 @@ func (p *progress) note(index int64, ends bool) {
 		return
 	}
 	if p.ended == nil {
-		p.ended = make(map[int64]bool, p.want)
+		p.ended = map[int64]bool{} // as large as the answer, not as the client's n
 	}
 	p.ended[index] = ends
 	switch {
