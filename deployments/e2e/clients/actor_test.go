@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/shared/client"
+	"sluice/shared/completion"
 )
 
 // plan is what a client is told to do.
@@ -64,7 +65,7 @@ type actor interface {
 	act(t *testing.T, in *installation, p plan) iter.Seq[line]
 }
 
-var actors = map[string]actor{"node": nodeClient{}, "browser": browserClient{}, "go": goClient{}}
+var actors = map[string]actor{"node": nodeClient{}, "browser": browserClient{}, "go over HTTP": goClient{}, "go over NATS": goClient{native: true}}
 
 // nodeClient is the TypeScript client in Node.js.
 type nodeClient struct{}
@@ -139,24 +140,34 @@ func (browserClient) act(t *testing.T, in *installation, p plan) iter.Seq[line] 
 
 func (l line) last() bool { return l.Ended || l.Error != nil || l.Broken != "" }
 
-// goClient is sluice/shared/client, which follows over HTTP.
-type goClient struct{}
+// goClient is sluice/shared/client, which follows over HTTP or over NATS.
+type goClient struct{ native bool }
 
 func (goClient) base(in *installation) string { return "http://" + in.http.address() }
 
-func (goClient) stream(in *installation) *proxy { return in.http }
+func (g goClient) stream(in *installation) *proxy {
+	if g.native {
+		return in.nats
+	}
+	return in.http
+}
 
 func (goClient) can(act string) bool {
 	return act != "text" && act != "follow_with" && act != "result"
 }
 
-func (goClient) act(t *testing.T, _ *installation, p plan) iter.Seq[line] {
+func (g goClient) act(t *testing.T, _ *installation, p plan) iter.Seq[line] {
 	return func(yield func(line) bool) {
 		transport := &http.Transport{}
 		defer transport.CloseIdleConnections()
 		c, err := client.New(p.Base, &http.Client{Transport: transport})
 		require.NoError(t, err)
-		for l, err := range goActs[p.Act](t.Context(), c, p) {
+		c = c.WithKey(p.Key)
+		follow := c.Follow
+		if g.native {
+			follow = c.View
+		}
+		for l, err := range goActs[p.Act](t.Context(), goActor{c, follow}, p) {
 			if err == nil && !yield(l) {
 				return
 			}
@@ -177,9 +188,15 @@ func refused(err error) line {
 	return line{Broken: err.Error()}
 }
 
-var goActs = map[string]func(context.Context, *client.Client, plan) iter.Seq2[line, error]{
+// goActor is the client with its way to follow.
+type goActor struct {
+	*client.Client
+	follow func(ctx context.Context, id string, after int64) iter.Seq2[completion.Event, error]
+}
+
+var goActs = map[string]func(context.Context, goActor, plan) iter.Seq2[line, error]{
 	"follow": goFollow,
-	"submit": func(ctx context.Context, c *client.Client, p plan) iter.Seq2[line, error] {
+	"submit": func(ctx context.Context, c goActor, p plan) iter.Seq2[line, error] {
 		return func(yield func(line, error) bool) {
 			for _, r := range p.Requests {
 				job, err := c.Submit(ctx, client.Submission{Request: r, Key: p.Once})
@@ -189,13 +206,13 @@ var goActs = map[string]func(context.Context, *client.Client, plan) iter.Seq2[li
 			}
 		}
 	},
-	"get": func(ctx context.Context, c *client.Client, p plan) iter.Seq2[line, error] {
+	"get": func(ctx context.Context, c goActor, p plan) iter.Seq2[line, error] {
 		return func(yield func(line, error) bool) {
 			job, err := c.Get(ctx, p.ID)
 			yield(line{Job: &job}, err)
 		}
 	},
-	"retry": func(ctx context.Context, c *client.Client, p plan) iter.Seq2[line, error] {
+	"retry": func(ctx context.Context, c goActor, p plan) iter.Seq2[line, error] {
 		return func(yield func(line, error) bool) {
 			job, _, err := c.Retry(ctx, p.ID)
 			yield(line{Job: &job}, err)
@@ -203,9 +220,9 @@ var goActs = map[string]func(context.Context, *client.Client, plan) iter.Seq2[li
 	},
 }
 
-func goFollow(ctx context.Context, c *client.Client, p plan) iter.Seq2[line, error] {
+func goFollow(ctx context.Context, c goActor, p plan) iter.Seq2[line, error] {
 	return func(yield func(line, error) bool) {
-		for e, err := range c.Follow(ctx, p.ID, p.After) {
+		for e, err := range c.follow(ctx, p.ID, p.After) {
 			if err != nil {
 				yield(line{}, err)
 				return
@@ -224,7 +241,7 @@ func goFollow(ctx context.Context, c *client.Client, p plan) iter.Seq2[line, err
 				return
 			}
 			if e.Seq == p.DozeAt {
-				for _, err := range c.Follow(ctx, p.ID, e.Seq) {
+				for _, err := range c.follow(ctx, p.ID, e.Seq) {
 					if err != nil {
 						yield(line{}, err)
 						return

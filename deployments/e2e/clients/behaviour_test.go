@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/tidwall/gjson"
@@ -22,10 +23,10 @@ type row struct {
 	Model   string   `json:"model"`
 	Submit  []string `json:"submit"`
 	Act     string   `json:"act"`
-	Needs   string   `json:"needs"`
 	Disturb struct {
-		Kind string `json:"kind"`
-		At   []int  `json:"at"`
+		Kind    string `json:"kind"`
+		At      []int  `json:"at"`
+		Outlast bool   `json:"outlast"`
 	} `json:"disturb"`
 	Expect struct {
 		Final    completion.State `json:"final"`
@@ -87,9 +88,6 @@ func newScene(t *testing.T, r row, a actor) *scene {
 }
 
 func (s *scene) play(t *testing.T) {
-	if !s.in.offers(t, s.Needs) {
-		t.Skipf("the installation does not offer %s", s.Needs)
-	}
 	p := plan{Base: s.actor.base(s.in), Key: s.in.key, Act: s.Act, ID: "job_unknown"}
 	for _, directives := range s.Submit {
 		p.Requests, p.Once = append(p.Requests, request(directives)), "once"
@@ -189,12 +187,15 @@ func (s *scene) disturb(t *testing.T) {
 
 func (s *scene) check(t *testing.T) {
 	t.Helper()
-	for _, p := range []*proxy{s.in.ws, s.in.http} {
+	for _, p := range []*proxy{s.in.ws, s.in.http, s.in.nats} {
 		if p == s.actor.stream(s.in) {
 			require.NoError(t, p.await(none), "the client has left, its connections are closed")
 		}
 	}
 	require.Equal(t, s.Expect.Error, s.failure)
+	if s.Disturb.Outlast {
+		require.True(t, s.job.Stream.ExpiresAt.Before(time.Now()), "the credential has ended")
+	}
 	if s.Disturb.Kind == "cut" {
 		require.Positive(t, s.hits, "a connection was cut")
 	}

@@ -3,7 +3,6 @@ package clients_test
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
-	"github.com/tidwall/gjson"
 
 	"sluice/deployments/standalone"
 	"sluice/shared/client"
@@ -25,9 +23,10 @@ import (
 // installation is an all-in-one that can be restarted, behind addresses that stay.
 type installation struct {
 	data  string
-	key   string // of the API; empty: it asks for none
+	key   string // of the API
 	http  *proxy
 	ws    *proxy
+	nats  *proxy
 	pages string // origin of the browser's page, which passes requests on to the API
 	now   atomic.Pointer[running]
 }
@@ -42,7 +41,7 @@ type running struct {
 
 func setup(t *testing.T) *installation {
 	t.Helper()
-	in := &installation{data: t.TempDir(), http: startProxy(t), ws: startProxy(t)}
+	in := &installation{data: t.TempDir(), http: startProxy(t), ws: startProxy(t), nats: startProxy(t)}
 	in.pages = in.servePages(t)
 	in.start(t)
 	t.Cleanup(func() { in.stop(t) })
@@ -56,8 +55,8 @@ func (in *installation) start(t *testing.T) {
 	require.NoError(t, err)
 	_, err = parser.Parse([]string{
 		"--http-addr=127.0.0.1:0", "--nats-addr=127.0.0.1:0", "--websocket-addr=127.0.0.1:0", "--data-dir=" + in.data,
-		"--drain-limit=100ms", "--retry-base=10ms", "--interactive-slots=1", "--interactive-attempts=2",
-		"--websocket-origins=" + in.pages, "--public-websocket-url=ws://" + in.ws.address(),
+		"--drain-limit=100ms", "--retry-base=10ms", "--credential-ttl=5s", "--interactive-slots=1", "--interactive-attempts=2",
+		"--websocket-origins=" + in.pages, "--public-websocket-url=ws://" + in.ws.address(), "--public-nats-url=nats://" + in.nats.address(),
 	})
 	require.NoError(t, err)
 	s, err := standalone.New(t.Context(), c, slog.New(slog.DiscardHandler))
@@ -67,10 +66,12 @@ func (in *installation) start(t *testing.T) {
 	api, err := client.New(s.HTTPURL(), nil)
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(context.Background())
-	r := &running{url: address, api: api, stop: stop, done: make(chan error, 1)}
+	in.key = s.Key()
+	r := &running{url: address, api: api.WithKey(in.key), stop: stop, done: make(chan error, 1)}
 	go func() { r.done <- s.Run(ctx) }()
 	in.http.aim(address.Host)
 	in.ws.aim(strings.TrimPrefix(s.WebSocketURL(), "ws://"))
+	in.nats.aim(strings.TrimPrefix(s.NATSURL(), "nats://"))
 	in.now.Store(r)
 }
 
@@ -87,7 +88,12 @@ func (in *installation) api() *client.Client { return in.now.Load().api }
 // servePages serves the browser's page and passes its requests on to the API, as a page's own backend does.
 func (in *installation) servePages(t *testing.T) string {
 	t.Helper()
-	backend := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(in.now.Load().url) }}
+	backend := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(in.now.Load().url)
+		if r.Out.Header.Get("Authorization") == "" {
+			r.Out.Header.Set("Authorization", "Bearer "+in.key)
+		}
+	}}
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", backend)
 	for _, name := range []string{"page.html", "page.js"} {
@@ -127,24 +133,4 @@ func (in *installation) hold(t *testing.T) (release func()) {
 		_, err := in.api().Cancel(t.Context(), job.ID)
 		require.NoError(t, err)
 	}
-}
-
-// offers reports whether the installation has what a row needs.
-func (in *installation) offers(t *testing.T, what string) bool {
-	t.Helper()
-	switch what {
-	case "keys":
-		resp, err := http.Get(in.now.Load().url.String() + "/v1/jobs")
-		require.NoError(t, err)
-		defer resp.Body.Close()
-		return resp.StatusCode == http.StatusUnauthorized
-	case "credential":
-		resp, err := http.Get(in.now.Load().url.String() + "/v1/jobs/" + in.submit(t, "tokens=1").ID)
-		require.NoError(t, err)
-		defer resp.Body.Close()
-		text, err := io.ReadAll(resp.Body)
-		require.NoError(t, err)
-		return gjson.GetBytes(text, "stream.expires_at").Exists()
-	}
-	return true
 }

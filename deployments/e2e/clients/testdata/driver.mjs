@@ -20,9 +20,9 @@ const acts = {
     await tell(sluice, sluice.follow(plan.id, { after: plan.after }), plan, say);
   },
   async follow_with(sluice, plan, say, options) {
-    const { stream, subject } = await sluice.get(plan.id);
+    const first = await sluice.credential(plan.id);
     const source = {
-      subject, websocketURL: stream.websocket_url, credential: stream.credential, expiresAt: stream.expires_at,
+      subject: first.subject, websocketURL: first.websocket_url, credential: first.credential, expiresAt: first.expires_at,
       renew: async () => (await fetch(`${plan.base}/v1/jobs/${plan.id}/credential`, { method: "POST", headers: { Authorization: `Bearer ${plan.key}` } })).json(),
     };
     await tell(sluice, followWith(source, { after: plan.after, ...options }), plan, say);

@@ -1,0 +1,77 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"sluice/shared/completion"
+	"sluice/shared/credential"
+	"sluice/shared/eventlog"
+)
+
+// View is Follow over NATS: it connects to the job's stream with a credential of its own, which it renews, and goes on
+// where it was when a connection breaks or a credential ends. It ends with an *Error when the API refuses to give one. An
+// installation that does not serve NATS to clients answers 404; Follow works there.
+func (c *Client) View(ctx context.Context, id string, after int64) iter.Seq2[completion.Event, error] {
+	return func(yield func(completion.Event, error) bool) {
+		ctx, end := context.WithCancelCause(ctx)
+		defer end(nil)
+		nc, ref, err := c.connect(ctx, id, end)
+		if err != nil {
+			yield(completion.Event{}, err)
+			return
+		}
+		defer nc.Close()
+		for r, err := range eventlog.View(ctx, nc, ref, after) {
+			var e completion.Event
+			if err == nil {
+				e, err = r.Event()
+			}
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// connect connects to where the job's events are. An API that refuses a further credential calls end.
+func (c *Client) connect(ctx context.Context, id string, end context.CancelCauseFunc) (*nats.Conn, completion.Ref, error) {
+	first, err := c.Credential(ctx, id)
+	if err != nil {
+		return nil, completion.Ref{}, err
+	}
+	tenant, job, _ := strings.Cut(strings.TrimPrefix(first.Subject, "completions."), ".")
+	url := first.NATSURL
+	if url == "" {
+		url = first.WebSocketURL
+	}
+	used := false
+	token := func() (string, error) { // called by one connection at a time
+		if !used {
+			used = true
+			return first.Credential, nil
+		}
+		next, err := c.Credential(ctx, id)
+		var refused *Error
+		if errors.As(err, &refused) && refused.Status < http.StatusInternalServerError && refused.Status != http.StatusTooManyRequests {
+			end(err)
+		}
+		return next.Credential, err
+	}
+	options := append(credential.Bearer(token), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond), nats.ErrorHandler(quiet))
+	nc, err := nats.Connect(url, options...)
+	if err != nil {
+		return nil, completion.Ref{}, fmt.Errorf("connect to %s: %w", url, err)
+	}
+	return nc, completion.Ref{Tenant: tenant, Job: job}, nil
+}
+
+// quiet drops what nats.go reports out of band: View looks at the log again after whatever it was.
+func quiet(*nats.Conn, *nats.Subscription, error) {}
