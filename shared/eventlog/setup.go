@@ -11,8 +11,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// setupLimit is how long Setup waits for JetStream to become ready.
-const setupLimit = 30 * time.Second
+const (
+	setupLimit = 30 * time.Second // how long Setup waits for JetStream to become ready
+	tryLimit   = 2 * time.Second  // of it, for one stream before the next try
+)
 
 // Setup creates the streams C0 to C7, or updates them to the options. It waits up to 30 s for JetStream to be ready.
 // Any number of processes may call it at the same time. It needs the right to alter streams (credential.Setup); what else
@@ -45,7 +47,9 @@ func (l *Log) each(ctx context.Context, found func(context.Context, jetstream.St
 	for k := range Shards {
 		want := l.config(k)
 		for n := 0; ; n++ {
-			err := l.ensure(ctx, want, found)
+			limited, cancel := context.WithTimeout(ctx, tryLimit) // what is forbidden is never answered
+			err := l.ensure(limited, want, found)
+			cancel()
 			if err == nil {
 				break
 			}
