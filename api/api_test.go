@@ -313,7 +313,6 @@ func (s *server) open(t *testing.T, id string, header ...string) *http.Response 
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/v1/jobs/"+id+"/events", http.NoBody)
 	require.NoError(t, err)
 	req.Header.Set("Authorization", "Bearer "+s.key)
-	req.Header.Set("Authorization", "Bearer "+s.key)
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
@@ -321,6 +320,21 @@ func (s *server) open(t *testing.T, id string, header ...string) *http.Response 
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, resp.StatusCode)
 	return resp
+}
+
+// opens reports whether an event stream can be opened now.
+func (s *server) opens(id string) bool {
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, s.url+"/v1/jobs/"+id+"/events", http.NoBody)
+	if err != nil {
+		return false
+	}
+	req.Header.Set("Authorization", "Bearer "+s.key)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	_ = resp.Body.Close() // the answer's header says it
+	return resp.StatusCode == http.StatusOK
 }
 
 // field reads up to the next line that begins with prefix.

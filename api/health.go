@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"sluice/api/internal/problem"
+	"sluice/shared/completion"
 )
 
 type health struct {
@@ -37,7 +38,7 @@ func registerHealth(api huma.API, check func(context.Context) error, log *slog.L
 		ctx, cancel := context.WithTimeout(ctx, readyLimit)
 		defer cancel()
 		if err := check(ctx); err != nil {
-			log.Warn("not ready", "request_id", problem.ID(ctx), "error", err)
+			log.Warn("not ready", "request_id", completion.RequestID(ctx), "error", err)
 			return nil, problem.Of(err)
 		}
 		return ok, nil

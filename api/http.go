@@ -38,7 +38,7 @@ func wrap(routes http.Handler, log *slog.Logger) http.Handler {
 			}
 			log.Debug("request", "request_id", id, "method", r.Method, "path", r.URL.Path, "took", time.Since(begin))
 		}()
-		routes.ServeHTTP(w, r.WithContext(problem.WithID(r.Context(), id)))
+		routes.ServeHTTP(w, r.WithContext(completion.WithRequestID(r.Context(), id)))
 	})
 }
 

@@ -116,9 +116,5 @@ func TestLimit_Streams(t *testing.T) {
 	resp, body := s.do(t, http.MethodGet, "/v1/jobs/"+ref.Job+"/events", "")
 	requireLimited(t, "stream_limit_exceeded", resp, body)
 	require.NoError(t, first.Body.Close())
-	require.Eventually(t, func() bool {
-		again := s.open(t, ref.Job)
-		defer again.Body.Close()
-		return again.StatusCode == http.StatusOK
-	}, time.Minute, 10*time.Millisecond, "its place is free")
+	require.Eventually(t, func() bool { return s.opens(ref.Job) }, time.Minute, 10*time.Millisecond, "its place is free")
 }

@@ -39,7 +39,7 @@ type Config struct {
 
 	UpstreamName   string        `env:"SLUICE_UPSTREAM_NAME" default:"default" help:"Name of the upstream that clients see."`
 	UpstreamURL    string        `name:"upstream-url" env:"OPENAI_BASE_URL" default:"https://api.openai.com/v1" help:"Base address of the OpenAI-compatible upstream."`
-	UpstreamKey    string        `env:"OPENAI_API_KEY" help:"API key of the upstream."`
+	UpstreamKey    string        `env:"OPENAI_API_KEY" secret:"" help:"API key of the upstream; never on the command line."`
 	UpstreamIdle   time.Duration `env:"SLUICE_UPSTREAM_IDLE" default:"60s" help:"An upstream stream without a chunk for this long is dead."`
 	UpstreamHeader time.Duration `env:"SLUICE_UPSTREAM_HEADER" default:"2m" help:"Longest wait for the upstream to begin its answer."`
 	UpstreamBytes  int64         `env:"SLUICE_UPSTREAM_BYTES" default:"67108864" help:"Largest answer that is accepted, in bytes of the upstream's stream."`

@@ -3,6 +3,9 @@ package e2e_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -10,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/tidwall/gjson"
 	"github.com/uptrace/bun"
 
 	"sluice/shared/client"
@@ -210,4 +214,34 @@ func TestNATS_Setup(t *testing.T) {
 	}
 	c.startWorker(t)
 	require.Equal(t, completion.Completed, a.finished(t, a.submit(t, "tps=0").ID).State)
+}
+
+// TestRequestID_EndToEnd follows the id of a request to the upstream and back.
+func TestRequestID_EndToEnd(t *testing.T) {
+	t.Parallel()
+	u := startUpstream(t)
+	target, err := url.Parse(u.url)
+	require.NoError(t, err)
+	asked := make(chan string, 10)
+	forward := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: target.Scheme, Host: target.Host})
+	between := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.Header.Get("X-Client-Request-Id")
+		forward.ServeHTTP(w, r)
+	}))
+	t.Cleanup(between.Close)
+	c := startCluster(t, 1, 1, "OPENAI_BASE_URL="+between.URL+"/v1")
+	a := c.apis[0]
+	for _, given := range []string{"mine-17", ""} {
+		answer := a.do(t, http.MethodPost, "/v1/jobs", body("sim?tps=0"), "X-Request-Id", given)
+		require.Equal(t, http.StatusAccepted, answer.status, answer.body)
+		id := answer.header.Get("X-Request-Id")
+		if given != "" {
+			require.Equal(t, given, id)
+		}
+		require.NotEmpty(t, id)
+		job := a.finished(t, gjson.Get(answer.body, "id").Str)
+		require.Equal(t, completion.Completed, job.State)
+		require.Equal(t, id, job.RequestID)
+		require.Equal(t, id, <-asked)
+	}
 }

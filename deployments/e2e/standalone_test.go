@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -75,6 +76,7 @@ func TestSluice(t *testing.T) {
 	t.Run("Ask_SaysWhatIsWrong", i.askFails)
 	t.Run("Tail_Get_List_Cancel", i.lookAtJobs)
 	t.Run("Retry", i.retry)
+	t.Run("Keys_Tenants", i.keysAndTenants)
 	t.Run("Doctor_FindsWhatIsWrong", i.doctor)
 	t.Run("Viewer_MayReadAndNoMore", i.viewerReads)
 	t.Run("Reference_IsServed", i.referenceServed)
@@ -86,6 +88,75 @@ func TestSluice(t *testing.T) {
 		require.Equal(t, modelsim.Answer(prompt)+"\n", shell(lines[0][1]).succeed(t))
 		require.Equal(t, "queued", gjson.Get(shell(lines[1][1]).succeed(t), "state").Str)
 	})
+}
+
+// keysAndTenants manages the data folder of a server that runs.
+func (i *installation) keysAndTenants(t *testing.T) {
+	t.Parallel()
+	made := i.sluice("keys", "create", "--tenant", "acme", "--name", "laptop", "--scope", "read", "--expires", "1h").run(t)
+	require.Zero(t, made.code(t), "%s", made)
+	secret := strings.TrimSpace(made.out.String())
+	require.Regexp(t, `^sk-sluice-[a-z2-7]{52}$`, secret)
+	require.Contains(t, made.err.String(), "not shown again")
+	list := i.sluice("list")
+	list.env = append(list.env, "SLUICE_API_KEY="+secret)
+	require.Contains(t, list.succeed(t), "ID")
+	file := filepath.Join(t.TempDir(), "key")
+	require.NoError(t, os.WriteFile(file, []byte(secret+"\n"), 0o600))
+	require.Contains(t, i.sluice("list", "--key-file", file).succeed(t), "ID")
+	ask := i.sluice("ask", prompt)
+	ask.env = append(ask.env, "SLUICE_API_KEY="+secret)
+	refused := ask.run(t)
+	require.Equal(t, 1, refused.code(t))
+	require.Contains(t, refused.err.String(), "insufficient_scope")
+	keys := i.sluice("keys", "list").succeed(t)
+	require.Regexp(t, `key_[0-9a-f]{32} +acme +laptop +…`+secret[len(secret)-4:]+` +read `, keys)
+	require.NotContains(t, keys, secret)
+	require.Regexp(t, `acme +0\.5 `, i.sluice("tenants", "set", "acme", "--submits-per-second", "0.5").succeed(t))
+	for _, bad := range [][]string{
+		{"keys", "create"},
+		{"keys", "create", "--tenant", "A B"},
+		{"keys", "create", "--tenant", "acme", "--scope", "root"},
+		{"keys", "revoke", "x"},
+		{"tenants", "set", "A B"},
+		{"tenants", "set", "acme", "--queued", "-1"},
+	} {
+		p := i.sluice(bad...).run(t)
+		require.Equal(t, 2, p.code(t), "%s", p)
+	}
+	elsewhere := program{name: "sluice", args: []string{"keys", "list"}, env: []string{"SLUICE_DATA_DIR=" + t.TempDir()}}.run(t)
+	require.Equal(t, 1, elsewhere.code(t))
+	require.Contains(t, elsewhere.err.String(), "SLUICE_DATABASE_URL")
+}
+
+// TestUp_Auth starts servers that must not be reached by everybody.
+func TestUp_Auth(t *testing.T) {
+	t.Parallel()
+	open := newInstallation(t, "SLUICE_AUTH=off", "SLUICE_HTTP_ADDR=0.0.0.0:0")
+	p := program{name: "sluice", args: []string{"up"}, env: open.env}.run(t)
+	require.Equal(t, 2, p.code(t), "%s", p)
+	require.Contains(t, p.err.String(), "SLUICE_AUTH")
+
+	local := newInstallation(t, "SLUICE_AUTH=off")
+	server := local.up(t)
+	require.NotContains(t, server.out.String(), "API key")
+	require.Equal(t, http.StatusOK, newAPI(t, local.url, "").get(t, "/v1/jobs").status)
+	require.Equal(t, modelsim.Answer(prompt)+"\n", local.sluice("ask", prompt).succeed(t))
+
+	safe := newInstallation(t)
+	first := safe.up(t)
+	key := first.await(t, `API key +(sk-sluice-\S+)`)[1]
+	require.Equal(t, http.StatusUnauthorized, newAPI(t, safe.url, "").get(t, "/v1/jobs").status)
+	first.stop(t, syscall.SIGTERM)
+	require.NotContains(t, first.err.String(), key, "the log has no keys")
+	for _, name := range []string{"api-key", filepath.Join("nats-keys", "signing.json"), filepath.Join("nats-keys", "seeds.json")} {
+		info, err := os.Stat(filepath.Join(safe.dir, name))
+		require.NoError(t, err)
+		require.Equal(t, os.FileMode(0o600), info.Mode().Perm(), name)
+	}
+	require.NoError(t, os.Remove(filepath.Join(safe.dir, "sluice.db")))
+	require.Equal(t, key, safe.up(t).await(t, `API key +(sk-sluice-\S+)`)[1], "the key outlives the database")
+	require.Equal(t, http.StatusOK, newAPI(t, safe.url, key).get(t, "/v1/jobs").status)
 }
 
 func (i *installation) askPrints(t *testing.T) {
@@ -266,7 +337,7 @@ func TestSluice_ExplainsItself(t *testing.T) {
 	require.Contains(t, program{name: "sluice"}.succeed(t), "Usage: sluice <command>")
 	require.Contains(t, program{name: "sluice", args: []string{"--version"}}.succeed(t), "sluice ")
 	require.Contains(t, program{name: "sluice", args: []string{"config"}}.succeed(t), "SLUICE_WEBSOCKET_ADDR")
-	for _, command := range []string{"up", "ask", "tail", "get", "list", "cancel", "retry", "sim", "config", "doctor"} {
+	for _, command := range []string{"up", "ask", "tail", "get", "list", "cancel", "retry", "keys", "tenants", "nats", "sim", "config", "doctor"} {
 		require.Contains(t, program{name: "sluice", args: []string{command, "--help"}}.succeed(t), "Usage: sluice "+command)
 	}
 	for _, name := range []string{"api", "worker", "migrate"} {

@@ -1,3 +1,5 @@
 DROP TABLE IF EXISTS tenant;
 --bun:split
 DROP TABLE IF EXISTS api_key;
+--bun:split
+ALTER TABLE job DROP COLUMN IF EXISTS request_id;

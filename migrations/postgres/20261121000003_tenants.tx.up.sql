@@ -22,3 +22,6 @@ CREATE TABLE IF NOT EXISTS tenant (
     limits     bytea     NOT NULL,
     updated_at timestamptz NOT NULL
 );
+--bun:split
+-- request_id: of the request that made the job, which goes along to the upstream.
+ALTER TABLE job ADD COLUMN IF NOT EXISTS request_id text;

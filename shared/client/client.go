@@ -61,6 +61,7 @@ type Job struct {
 	Usage           json.RawMessage   `json:"usage"`
 	FinishReason    string            `json:"finish_reason"`
 	Error           *completion.Error `json:"error"`
+	RequestID       string            `json:"request_id"`
 	RetryOf         string            `json:"retry_of"`
 	CreatedAt       time.Time         `json:"created_at"`
 	Deadline        time.Time         `json:"deadline"`

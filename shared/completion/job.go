@@ -25,6 +25,7 @@ type Job struct {
 	RetryAt         time.Time // not before this, after a failed attempt
 	Deadline        time.Time // the job must have ended by then, or expires; zero: none
 	RetryOf         string    // the job that this one was made from to try it again; empty: none
+	RequestID       string    // of the HTTP request that made the job; it goes along to the upstream
 
 	Upstream     string          // name of the upstream that served the latest attempt, never its address
 	Result       json.RawMessage // completed: the whole chat.completion; otherwise what the latest attempt had so far

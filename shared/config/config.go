@@ -1,6 +1,9 @@
 // Package config reads a program's settings: flags win over the environment, the environment over the file, the file
 // over the defaults. One struct with kong tags describes them all; the reference page is made from it.
 //
+// Secrets (tag secret:"", or secret:"url" for an address with a password) come from the environment or the file only: a
+// command line is in every list of processes.
+//
 // A setting that is unknown, in the file or on the command line, is an error, and all invalid values are reported at
 // once by the struct's own Validate.
 package config
@@ -9,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"strings"
 
@@ -19,7 +23,7 @@ import (
 // New returns the parser of a program's command line. Its target is a pointer to a struct with kong tags.
 func New(name, description string, target any, options ...kong.Option) (*kong.Kong, error) {
 	options = append([]kong.Option{
-		kong.Name(name), kong.Description(description), kong.Configuration(file),
+		kong.Name(name), kong.Description(description), kong.Configuration(file), kong.WithBeforeApply(keepSecrets),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 110}),
 	}, options...)
 	parser, err := kong.New(target, options...)
@@ -27,6 +31,30 @@ func New(name, description string, target any, options ...kong.Option) (*kong.Ko
 		return nil, fmt.Errorf("describe settings of %s: %w", name, err)
 	}
 	return parser, nil
+}
+
+// keepSecrets is kong's: it refuses secrets on the command line.
+func keepSecrets(ctx *kong.Context) error {
+	var err error
+	for _, p := range ctx.Path {
+		if p.Flag == nil || p.Resolved || !p.Flag.Tag.Has("secret") {
+			continue
+		}
+		if p.Flag.Tag.Get("secret") == "url" && !hasPassword(ctx.FlagValue(p.Flag)) {
+			continue
+		}
+		err = errors.Join(err, fmt.Errorf("--%s: a command line can be read by everybody here; set %s instead", p.Flag.Name, strings.Join(p.Flag.Envs, " or ")))
+	}
+	return err
+}
+
+func hasPassword(value any) bool {
+	u, err := url.Parse(fmt.Sprint(value))
+	if err != nil {
+		return false // whoever connects says what is wrong with it
+	}
+	_, has := u.User.Password()
+	return has
 }
 
 // File is the flag that names a settings file; embed it to have one.

@@ -75,3 +75,37 @@ func TestReference(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, config.Reference(parser.Model), "| `--http-addr` | `SLUICE_SAMPLE_ADDR` | `127.0.0.1:1` | Where to listen. |\n")
 }
+
+// TestSecrets are refused on the command line, and taken from the environment and the file.
+func TestSecrets(t *testing.T) {
+	type target struct {
+		config.File
+		Key     string `env:"TEST_SECRET_KEY" secret:""`
+		Address string `env:"TEST_SECRET_ADDRESS" secret:"url"`
+	}
+	parse := func(c *target, args ...string) error {
+		parser, err := config.New("x", "", c)
+		require.NoError(t, err)
+		_, err = parser.Parse(args)
+		return err
+	}
+	for _, args := range [][]string{{"--key=k"}, {"--key", "k"}, {"--address=postgres://u:p@h/d"}} {
+		err := parse(&target{}, args...)
+		require.ErrorContains(t, err, "TEST_SECRET_")
+		require.NotContains(t, err.Error(), "p@h")
+	}
+	var c target
+	require.NoError(t, parse(&c, "--address=postgres://u@h/d"))
+	require.Equal(t, "postgres://u@h/d", c.Address)
+	file := filepath.Join(t.TempDir(), "c.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("key: k\naddress: postgres://u:p@h/d\n"), 0o600))
+	c = target{}
+	require.NoError(t, parse(&c, "--config="+file))
+	require.Equal(t, "k", c.Key)
+	t.Setenv("TEST_SECRET_KEY", "e")
+	t.Setenv("TEST_SECRET_ADDRESS", "postgres://u:p@h/e")
+	c = target{}
+	require.NoError(t, parse(&c))
+	require.Equal(t, "e", c.Key)
+	require.Equal(t, "postgres://u:p@h/e", c.Address)
+}

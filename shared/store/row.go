@@ -42,6 +42,7 @@ type jobRow struct {
 	Deadline        time.Time `bun:"deadline,nullzero"`
 	RetryOf         string    `bun:"retry_of,nullzero"`
 	Unsaid          bool      `bun:"unsaid"`
+	RequestID       string    `bun:"request_id,nullzero"`
 }
 
 // heavy are the columns that lists leave out.
@@ -76,7 +77,7 @@ func newRow(j *completion.Job) (*jobRow, error) {
 		Upstream: text(j.Upstream), Result: j.Result, Usage: j.Usage, FinishReason: text(j.FinishReason), Error: failure,
 		CreatedAt: stamp(j.CreatedAt), UpdatedAt: stamp(j.UpdatedAt), StartedAt: stamp(j.StartedAt),
 		FirstTokenAt: stamp(j.FirstTokenAt), FinishedAt: stamp(j.FinishedAt),
-		Deadline: stamp(j.Deadline), RetryOf: text(j.RetryOf), Unsaid: j.Unsaid,
+		Deadline: stamp(j.Deadline), RetryOf: text(j.RetryOf), Unsaid: j.Unsaid, RequestID: text(j.RequestID),
 	}, nil
 }
 
@@ -88,7 +89,7 @@ func (r *jobRow) job() (completion.Job, error) {
 		Upstream: r.Upstream, Result: r.Result, Usage: r.Usage, FinishReason: r.FinishReason,
 		CreatedAt: stamp(r.CreatedAt), UpdatedAt: stamp(r.UpdatedAt), StartedAt: stamp(r.StartedAt),
 		FirstTokenAt: stamp(r.FirstTokenAt), FinishedAt: stamp(r.FinishedAt),
-		Deadline: stamp(r.Deadline), RetryOf: r.RetryOf, Unsaid: r.Unsaid,
+		Deadline: stamp(r.Deadline), RetryOf: r.RetryOf, Unsaid: r.Unsaid, RequestID: r.RequestID,
 	}
 	if err := decode(r.Metadata, &j.Metadata); err != nil {
 		return completion.Job{}, fmt.Errorf("decode metadata of job %s: %w", r.ID, err)

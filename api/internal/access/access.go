@@ -218,9 +218,9 @@ func (g *Guard) refuse(ctx huma.Context, err error) {
 	switch {
 	case e.Code == completion.CodeNoKey:
 		w.Header().Set("WWW-Authenticate", `Bearer realm="sluice"`)
-		g.log.Debug("key refused", "request_id", problem.ID(ctx.Context()), "error", e.Cause)
+		g.log.Debug("key refused", "request_id", completion.RequestID(ctx.Context()), "error", e.Cause)
 	case e.Code.Kind().Status >= http.StatusInternalServerError:
-		g.log.Error("key not checked", "request_id", problem.ID(ctx.Context()), "error", err)
+		g.log.Error("key not checked", "request_id", completion.RequestID(ctx.Context()), "error", err)
 	}
 	problem.Write(w, err)
 }

@@ -161,3 +161,24 @@ func TestGuard_ManyAtOnce(t *testing.T) {
 	}
 	require.LessOrEqual(t, len(g.known), remembered)
 }
+
+// FuzzGuard_Check shows any header: only the key itself opens anything, and only for its scope.
+func FuzzGuard_Check(f *testing.F) {
+	g, _, secret := setup(completion.ScopeRead)
+	for _, header := range []string{"", "Bearer", "Bearer " + secret, "bearer " + secret, "Bearer  " + secret + " ", "Basic " + secret, secret, "Bearer\t" + secret, "Bearer " + secret + "\x00", "Bearer \xff"} {
+		f.Add(header)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		c, err := g.Check(t.Context(), header, completion.ScopeRead)
+		kind, rest, _ := strings.Cut(header, " ")
+		if strings.EqualFold(kind, "Bearer") && strings.TrimSpace(rest) == secret {
+			require.NoError(t, err)
+			require.Equal(t, "acme", c.Tenant)
+			_, err = g.Check(t.Context(), header, completion.ScopeSubmit)
+			requireCode(t, completion.CodeScope, err)
+			return
+		}
+		requireCode(t, completion.CodeNoKey, err)
+		require.Empty(t, c)
+	})
+}

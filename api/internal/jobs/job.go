@@ -27,7 +27,8 @@ type Job struct {
 	FinishReason *string           `json:"finish_reason" nullable:"true"`
 	Error        *completion.Error `json:"error" doc:"Why the latest attempt failed."`
 
-	RetryOf string `json:"retry_of,omitempty" doc:"The job that this one tries again."`
+	RetryOf   string `json:"retry_of,omitempty" doc:"The job that this one tries again."`
+	RequestID string `json:"request_id,omitempty" doc:"x-request-id of the request that made the job; upstreams get it as x-client-request-id."`
 
 	CreatedAt    time.Time  `json:"created_at"`
 	Deadline     *time.Time `json:"deadline" nullable:"true" doc:"The job must have ended by then, or expires."`
@@ -53,7 +54,7 @@ func (f *Face) view(j completion.Job) Job {
 		CancelRequested: j.CancelRequested && !j.State.Final(), Metadata: j.Metadata,
 		Subject: j.Ref().Subject(), Stream: f.stream, EventsURL: "/v1/jobs/" + j.ID + "/events",
 		Result: orNull(j.Result), Usage: orNull(j.Usage), FinishReason: orNil(j.FinishReason), Error: j.Error,
-		RetryOf: j.RetryOf, CreatedAt: j.CreatedAt.UTC(), Deadline: moment(j.Deadline), StartedAt: moment(j.StartedAt), FirstTokenAt: moment(j.FirstTokenAt),
+		RetryOf: j.RetryOf, RequestID: j.RequestID, CreatedAt: j.CreatedAt.UTC(), Deadline: moment(j.Deadline), StartedAt: moment(j.StartedAt), FirstTokenAt: moment(j.FirstTokenAt),
 		RetryAt: moment(j.RetryAt), FinishedAt: moment(j.FinishedAt),
 	}
 	if v.Metadata == nil {

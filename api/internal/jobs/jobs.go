@@ -205,7 +205,7 @@ func (f *Face) submit(ctx context.Context, in *submitInput) (*submitOutput, erro
 	return f.accept(ctx, &completion.Job{
 		ID: completion.NewJobID(), Tenant: tenant, Lane: body.Lane, State: completion.Queued, Model: body.Model,
 		Request: body.Request, Metadata: body.Metadata, IdempotencyKey: in.Key, BodyHash: hash(in.Key, in.RawBody),
-		Deadline: body.Deadline, CreatedAt: now, UpdatedAt: now,
+		Deadline: body.Deadline, RequestID: completion.RequestID(ctx), CreatedAt: now, UpdatedAt: now,
 	})
 }
 

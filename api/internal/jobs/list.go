@@ -59,7 +59,7 @@ func (f *Face) list(ctx context.Context, in *listInput) (*listOutput, error) {
 func (f *Face) answer(ctx context.Context, err error) huma.StatusError {
 	p := problem.Of(err)
 	if p.GetStatus() >= 500 {
-		f.Logger.Error("request failed", "request_id", problem.ID(ctx), "error", err)
+		f.Logger.Error("request failed", "request_id", completion.RequestID(ctx), "error", err)
 	}
 	return p
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/stretchr/testify/require"
 
+	"sluice/api/internal/access"
 	"sluice/shared/completion"
 	"sluice/shared/store"
 )
@@ -40,7 +41,9 @@ func FuzzList(f *testing.F) {
 	}
 	db := &listStore{}
 	mux := http.NewServeMux()
-	Register(humago.New(mux, huma.DefaultConfig("fuzz", "0")), Parts{Store: db, Logger: slog.New(slog.DiscardHandler)}, Options{Tenant: "acme"})
+	api, log := humago.New(mux, huma.DefaultConfig("fuzz", "0")), slog.New(slog.DiscardHandler)
+	api.UseMiddleware(access.New(nil, "acme", log).Middleware)
+	Register(api, Parts{Store: db, Logger: log}, Options{})
 	f.Fuzz(func(t *testing.T, query string) {
 		db.t, db.asked = t, nil
 		r := httptest.NewRequest(http.MethodGet, "/v1/jobs", nil)

@@ -38,7 +38,7 @@ func (f *Face) retry(ctx context.Context, in *idInput) (*submitOutput, error) {
 	now := time.Now()
 	job := completion.Job{
 		ID: completion.NewJobID(), Tenant: old.Tenant, Lane: old.Lane, State: completion.Queued, Model: old.Model,
-		Request: old.Request, Metadata: old.Metadata, RetryOf: old.ID, CreatedAt: now, UpdatedAt: now,
+		Request: old.Request, Metadata: old.Metadata, RetryOf: old.ID, RequestID: completion.RequestID(ctx), CreatedAt: now, UpdatedAt: now,
 	}
 	if !old.Deadline.IsZero() {
 		job.Deadline = now.Add(old.Deadline.Sub(old.CreatedAt))

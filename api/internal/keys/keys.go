@@ -146,7 +146,7 @@ func moment(t time.Time) *time.Time {
 
 func (f *face) answer(ctx context.Context, err error) error {
 	if !errors.Is(err, completion.ErrNotFound) && completion.AsError(err).Code.Kind().Status >= http.StatusInternalServerError {
-		f.log.Error("request failed", "request_id", problem.ID(ctx), "error", err)
+		f.log.Error("request failed", "request_id", completion.RequestID(ctx), "error", err)
 	}
 	return problem.Of(err)
 }

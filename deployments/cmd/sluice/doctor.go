@@ -21,13 +21,13 @@ import (
 
 type doctorCmd struct {
 	remote
-	DatabaseURL string `name:"database-url" env:"SLUICE_DATABASE_URL" help:"PostgreSQL to check; none for the all-in-one."`
-	RedisURL    string `name:"redis-url" env:"SLUICE_REDIS_URL" help:"Redis to check; none for the all-in-one."`
+	DatabaseURL string `name:"database-url" env:"SLUICE_DATABASE_URL" secret:"url" help:"PostgreSQL to check; none for the all-in-one."`
+	RedisURL    string `name:"redis-url" env:"SLUICE_REDIS_URL" secret:"url" help:"Redis to check; none for the all-in-one."`
 	NATSURL     string `name:"nats-url" env:"SLUICE_NATS_URL" help:"NATS to check; none for the all-in-one."`
 	NATSCreds   string `name:"nats-creds" env:"SLUICE_NATS_CREDS" placeholder:"FILE" help:"Who connects to it."`
 	NATSCA      string `name:"nats-ca" env:"SLUICE_NATS_CA" placeholder:"FILE" help:"Certificates that its certificate may be signed by."`
 	UpstreamURL string `name:"upstream-url" env:"OPENAI_BASE_URL" help:"Upstream to check."`
-	UpstreamKey string `env:"OPENAI_API_KEY" help:"Its key."`
+	UpstreamKey string `env:"OPENAI_API_KEY" secret:"" help:"Its key."`
 }
 
 // checkLimit bounds each check.

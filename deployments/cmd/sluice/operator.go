@@ -14,7 +14,7 @@ import (
 
 // operator is a command for who runs the installation: it works on the database itself, and so needs no key.
 type operator struct {
-	DatabaseURL string `name:"database-url" env:"SLUICE_DATABASE_URL" placeholder:"URL" help:"PostgreSQL of the installation; without it the all-in-one's database in the data folder is meant."`
+	DatabaseURL string `name:"database-url" env:"SLUICE_DATABASE_URL" secret:"url" placeholder:"URL" help:"PostgreSQL of the installation; without it the all-in-one's database in the data folder is meant."`
 	DataDir     string `env:"SLUICE_DATA_DIR" default:"./data" help:"The all-in-one's data folder."`
 }
 

@@ -171,7 +171,7 @@ func (g *Generator) generate(ctx context.Context, job completion.Job, s *speech)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	for chunk, err := range g.upstream.Stream(ctx, job.Request) {
+	for chunk, err := range g.upstream.Stream(completion.WithRequestID(ctx, job.RequestID), job.Request) {
 		if err == nil {
 			err = s.add(chunk)
 			if errors.Is(err, answer.ErrShape) {

@@ -78,6 +78,9 @@ func (c *call) Do(req *http.Request) (*http.Response, error) {
 	req.ContentLength = int64(len(c.body))
 	req.Header.Del("Connection")
 	req.Header.Set("Accept-Encoding", "identity")
+	if id := completion.RequestID(c.caller); id != "" {
+		req.Header.Set("X-Client-Request-Id", id) // OpenAI's name for it
+	}
 	req.Header.Set("User-Agent", "sluice")
 	resp, err := c.send(req)
 	if err != nil {

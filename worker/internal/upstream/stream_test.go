@@ -137,12 +137,13 @@ func TestUpstream_SendsTheWholeRequest(t *testing.T) {
 		body, header = r.URL.Path+string(raw), r.Header
 		events("data: "+stop+"\n\ndata: [DONE]\n\n")(w, r)
 	}), Config{APIKey: "secret"})
-	_, err := collect(b.Upstream, t.Context(), json.RawMessage(`{"model":"o1-mini","max_tokens":5,"temperature":1.0,"odd":[1e3]}`))
+	_, err := collect(b.Upstream, completion.WithRequestID(t.Context(), "req_1"), json.RawMessage(`{"model":"o1-mini","max_tokens":5,"temperature":1.0,"odd":[1e3]}`))
 	require.NoError(t, err)
 	require.Equal(t, `/v1/chat/completions{"model":"o1-mini","max_tokens":5,"temperature":1.0,"odd":[1e3],"stream":true,"stream_options":{"include_usage":true}}`, body)
 	require.Equal(t, "Bearer secret", header.Get("Authorization"))
 	require.Equal(t, "application/json", header.Get("Content-Type"))
 	require.Equal(t, "identity", header.Get("Accept-Encoding"))
+	require.Equal(t, "req_1", header.Get("X-Client-Request-Id"))
 	require.Equal(t, "sluice", header.Get("User-Agent"))
 }
 
