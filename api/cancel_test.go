@@ -42,6 +42,10 @@ func TestCancel_I9_DeadWorker(t *testing.T) {
 	s := setup(t)
 	ref := s.submit(t)
 	zombie := s.abandon(t, ref, "so ", "far")
+	rung := make(chan completion.Ref, 10)
+	stop, err := s.back.Bell.OnCancel(func(ref completion.Ref) { rung <- ref })
+	require.NoError(t, err)
+	defer stop()
 	var both sync.WaitGroup
 	for range 2 {
 		both.Go(func() { s.do(t, http.MethodPost, "/v1/jobs/"+ref.Job+"/cancel", "") })
@@ -54,8 +58,10 @@ func TestCancel_I9_DeadWorker(t *testing.T) {
 	require.True(t, gjson.Get(body, "usage.estimated").Bool())
 	require.Equal(t, "cancelled", gjson.Get(body, "error.code").Str)
 
+	require.Equal(t, ref, <-rung, "should the worker live after all, it stops spending")
+
 	require.Error(t, zombie.Append(t.Context(), word(1, " and on")))
-	_, err := s.back.Store.Finish(t.Context(), ref, 1, completion.Outcome{State: completion.Completed, At: time.Now()})
+	_, err = s.back.Store.Finish(t.Context(), ref, 1, completion.Outcome{State: completion.Completed, At: time.Now()})
 	require.ErrorIs(t, err, completion.ErrFinal)
 	_, events := s.do(t, http.MethodGet, "/v1/jobs/"+ref.Job+"/events?after=2", "")
 	require.Equal(t, 1, strings.Count(events, "event: cancelled\n"), "P2: cancel and resume do not exclude each other")

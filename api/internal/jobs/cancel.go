@@ -28,6 +28,7 @@ func (f *Face) cancel(ctx context.Context, in *idInput) (*jobOutput, error) {
 		if ended, err = salvage.End(ctx, f.Store, f.Log, ref); err == nil {
 			job = ended
 		}
+		f.Bell.Cancel(ref) // or only thought to be dead: then it stops spending
 	case job.State == completion.Cancelled:
 		if err = f.Log.Seal(ctx, job); err == nil {
 			err = f.Queue.Forget(ctx, job.Task())

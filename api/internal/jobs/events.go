@@ -75,9 +75,11 @@ func (f *Face) events(ctx context.Context, in *eventsInput) (*huma.StreamRespons
 		defer place.Close()
 		r, w := humago.Unwrap(c)
 		ctx, cancel := context.WithCancelCause(r.Context())
-		defer cancel(nil)
-		go f.watch(ctx, caller, place, cancel)
+		var watching sync.WaitGroup
+		watching.Go(func() { f.watch(ctx, caller, place, cancel) })
 		f.follow(ctx, w, job, after)
+		cancel(nil)
+		watching.Wait() // it renews the place that is given up now
 	}}, nil
 }
 

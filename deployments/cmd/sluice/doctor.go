@@ -77,7 +77,7 @@ func (c *doctorCmd) checks() []check {
 		{"PostgreSQL", unset(c.DatabaseURL, "SLUICE_DATABASE_URL"), c.checkDatabase, "Check SLUICE_DATABASE_URL, and run migrate up."},
 		{"Redis", unset(c.RedisURL, "SLUICE_REDIS_URL"), c.checkRedis, "Check SLUICE_REDIS_URL, and set maxmemory-policy to noeviction."},
 		{"queue", unset(c.RedisURL, "SLUICE_REDIS_URL"), c.checkQueue, "They do not run and do no harm; delete them with: asynq task deleteall --queue LANE --state archived"},
-		{"NATS", unset(c.NATSURL, "SLUICE_NATS_URL"), c.checkNATS, "Check SLUICE_NATS_URL, and that the server runs with JetStream (-js)."},
+		{"NATS", unset(c.NATSURL, "SLUICE_NATS_URL"), c.checkNATS, "Check SLUICE_NATS_URL and SLUICE_NATS_CREDS, and that the server runs with the nats.conf of sluice nats init."},
 		{"upstream", "", c.checkUpstream, "Check OPENAI_BASE_URL and OPENAI_API_KEY."},
 	}
 	if c.UpstreamURL == "" && c.UpstreamKey == "" {
