@@ -42,6 +42,7 @@ type natsServer struct {
 	*process
 	url, websocket string
 	keys           string // the folder that sluice nats init has made
+	ca             string // file with what its certificate is signed by; empty: it speaks no TLS
 }
 
 // creds is the environment of a program that connects as the role.
@@ -49,15 +50,22 @@ func (n *natsServer) creds(role string) []string {
 	return []string{"SLUICE_NATS_CREDS=" + filepath.Join(n.keys, role+".creds"), "SLUICE_NATS_SIGNING_KEYS=" + filepath.Join(n.keys, "signing.json")}
 }
 
-func startNATS(t *testing.T) *natsServer {
+// startNATS starts a server as sluice nats init sets it up, with further flags of that.
+func startNATS(t *testing.T, flags ...string) *natsServer {
+	t.Helper()
+	n := initNATS(t, flags...)
+	n.begin(t)
+	return n
+}
+
+func initNATS(t *testing.T, flags ...string) *natsServer {
 	t.Helper()
 	addr, websocket, dir := freeAddr(t), freeAddr(t), t.TempDir()
 	keys := filepath.Join(dir, "keys")
-	program{name: "sluice", args: []string{"nats", "init", keys, "--listen", addr, "--websocket", websocket, "--store-dir", filepath.Join(dir, "jetstream")}}.succeed(t)
+	args := append([]string{"nats", "init", keys, "--listen", addr, "--websocket", websocket, "--store-dir", filepath.Join(dir, "jetstream")}, flags...)
+	program{name: "sluice", args: args}.succeed(t)
 	server := program{name: "nats-server", args: []string{"-c", filepath.Join(keys, "nats.conf")}}
-	n := &natsServer{process: &process{program: server}, url: "nats://" + addr, websocket: "ws://" + websocket, keys: keys}
-	n.begin(t)
-	return n
+	return &natsServer{process: &process{program: server}, url: "nats://" + addr, websocket: "ws://" + websocket, keys: keys}
 }
 
 // begin starts the server, again after its end, and waits until it takes clients.
@@ -65,12 +73,20 @@ func (n *natsServer) begin(t *testing.T) {
 	t.Helper()
 	n.process = n.start(t)
 	n.until(t, "take clients", func() bool {
-		nc, err := nats.Connect(n.url, nats.UserCredentials(filepath.Join(n.keys, "setup.creds")))
+		nc, err := nats.Connect(n.url, nats.UserCredentials(filepath.Join(n.keys, "setup.creds")), n.trust())
 		if err == nil {
 			nc.Close()
 		}
 		return err == nil
 	})
+}
+
+// trust lets a connection know the server's certificate.
+func (n *natsServer) trust() nats.Option {
+	if n.ca == "" {
+		return nil
+	}
+	return nats.RootCAs(n.ca)
 }
 
 // connect returns a connection to url of a viewer who has the credential, which comes back by itself.

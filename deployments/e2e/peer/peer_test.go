@@ -19,6 +19,7 @@ import (
 	"github.com/tidwall/gjson"
 	"go.uber.org/goleak"
 
+	"sluice/deployments/internal/npm"
 	"sluice/deployments/standalone"
 	"sluice/shared/client"
 	"sluice/shared/completion"
@@ -34,7 +35,7 @@ const sideBySide = "8"
 
 func (s suite) Run() int {
 	flag.Parse()
-	dir, err := install()
+	dir, err := npm.Install(context.Background(), ".")
 	err = errors.Join(err, flag.Set("test.parallel", sideBySide))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"sluice/deployments/internal/npm"
 	"sluice/shared/client"
 	"sluice/shared/completion"
 )
@@ -23,7 +24,7 @@ func watch(t *testing.T, webSocket string, job client.Job) *bufio.Scanner {
 	t.Helper()
 	dir := t.TempDir()
 	require.NoError(t, os.Symlink(modules, filepath.Join(dir, "node_modules")))
-	require.NoError(t, copyFile(dir, "testdata/viewer.mjs"))
+	require.NoError(t, npm.Copy(dir, "testdata/viewer.mjs"))
 	return node(t, filepath.Join(dir, "viewer.mjs"), webSocket, job.Subject, job.Stream.Credential)
 }
 
