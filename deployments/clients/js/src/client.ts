@@ -63,12 +63,11 @@ export class Sluice {
    * where a connection breaks, until the signal says otherwise. Leaving the loop frees the connection.
    */
   async *follow(jobOrId: Job | string, options: FollowJobOptions = {}): AsyncGenerator<JobEvent, void, undefined> {
-    const job = typeof jobOrId === "string" ? await this.get(jobOrId, options) : jobOrId;
-    const { websocket_url, credential, expires_at } = job.stream;
+    const id = typeof jobOrId === "string" ? jobOrId : jobOrId.id;
+    const { subject, websocket_url, credential, expires_at } = submitted(jobOrId) ?? await this.credential(id, options);
     if (!websocket_url) throw new SluiceError("This installation offers no WebSocket.", { code: "no_websocket", retryable: false });
     yield* followWith({
-      subject: job.subject, websocketURL: websocket_url, credential: credential || undefined, expiresAt: expires_at || undefined,
-      renew: (signal) => this.credential(job.id, { signal }),
+      subject, websocketURL: websocket_url, credential, expiresAt: expires_at, renew: (signal) => this.credential(id, { signal }),
     }, { ...options, WebSocket: this.#webSocket });
   }
 
@@ -87,6 +86,13 @@ export class Sluice {
       await pause(backOff(n), options.signal);
     }
   }
+}
+
+/** The credential that came with a job: only just submitted or retried ones have it. */
+function submitted(job: Job | string): Credential | undefined {
+  if (typeof job === "string" || !job.stream.credential || !job.stream.expires_at) return undefined;
+  const { websocket_url, credential, expires_at } = job.stream;
+  return { subject: job.subject, websocket_url, credential, expires_at };
 }
 
 function path(id: string): string {

@@ -17,7 +17,7 @@ export async function run(plan, say, options = {}) {
 
 const acts = {
   async follow(sluice, plan, say) {
-    await tell(sluice, sluice.follow(plan.id, { after: plan.after }), plan, say);
+    await tell(sluice, sluice.follow(await sluice.get(plan.id), { after: plan.after }), plan, say); // the others follow by id
   },
   async follow_with(sluice, plan, say, options) {
     const first = await sluice.credential(plan.id);
