@@ -24,9 +24,9 @@ import (
 // of a task, and costs nothing until it matters. Tenants that are held back keep their place in the ring: each is next
 // when one of its tasks ends. An id whose task is gone, or is in the list a second time, is dropped.
 //
-// A lone task, for which nobody else waits, goes straight from pending to active.
+// A lone task, for which nobody else waits, goes straight from pending to active. Where nothing waits, that is one command.
 var takeCmd = redis.NewScript(sortLua + `
-if redis.call("EXISTS", KEYS[2]) == 1 then
+if redis.call("EXISTS", KEYS[1], KEYS[5]) == 0 or redis.call("EXISTS", KEYS[2]) == 1 then
 	return nil
 end
 local function full(tenant, limit)
