@@ -31,8 +31,8 @@ func (f *Face) registerCredential(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "create-credential", Method: http.MethodPost, Path: "/v1/credential", Tags: tags, Errors: []int{401, 403, 503},
 		Security: access.Needs(completion.ScopeRead),
-		Summary:  "Get a credential for all jobs", Description: "The same for the streams of all of the tenant's jobs, for a program that watches many " +
-			"of them over one connection. Do not hand it to browsers.",
+		Summary:  "Get a credential for all jobs", Description: "A NATS credential that opens the streams of all of the tenant's jobs, to read, until " +
+			"expires_at: for a program that watches many of them over one connection. Do not hand it to browsers.",
 	}, f.tenantCredential)
 }
 

@@ -10,10 +10,13 @@ import (
 // meanings are what a client is told in the API's description of the errors that a route may answer.
 var meanings = map[int]string{
 	http.StatusBadRequest:            "The request is not valid; param names the field.",
-	http.StatusNotFound:              "There is no such job.",
+	http.StatusUnauthorized:          "There is no API key, or it opens nothing.",
+	http.StatusForbidden:             "The API key lacks the scope, or the web origin may not use the API.",
+	http.StatusNotFound:              "The tenant has nothing by that id.",
 	http.StatusConflict:              "The idempotency key was used with another body, or the state of the job does not allow it; code tells which.",
-	http.StatusRequestEntityTooLarge: "The body is larger than 10 MB.",
+	http.StatusRequestEntityTooLarge: "The body is larger than 10 MB, or than the tenant's limit.",
 	http.StatusUnsupportedMediaType:  "The body is not application/json.",
+	http.StatusTooManyRequests:       "A limit of the tenant is reached; code tells which, Retry-After when to try again.",
 	http.StatusInternalServerError:   "A fault of the service; the log has it under the x-request-id.",
 	http.StatusServiceUnavailable:    "A server that is needed is away; try again.",
 }
