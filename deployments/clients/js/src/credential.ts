@@ -5,7 +5,7 @@ import { backOff } from "./wait.js";
 /** What opens a connection. */
 export interface Access {
   websocketURL: string;
-  /** Undefined where the server lets everybody in. */
+  /** Undefined: the server decides whether it does without. */
   credential: string | undefined;
   /** RFC 3339; undefined where it does not end, or nobody has said when. */
   expiresAt: string | undefined;

@@ -20,7 +20,7 @@ export interface FollowSource {
   /** completions.<tenant>.<job> */
   subject: string;
   websocketURL: string;
-  /** Missing where the server lets everybody in. */
+  /** Missing: renew is asked for one as soon as the server has refused to do without. */
   credential?: string | undefined;
   /** When the credential ends, RFC 3339. Where it is missing, the server's refusal says so. */
   expiresAt?: string | undefined;

@@ -20,7 +20,7 @@ export interface Failure {
 export interface JobStream {
   nats_url: string;
   websocket_url: string;
-  /** Lets its bearer read this job over NATS; missing where the server lets everybody in. */
+  /** Lets its bearer read this job over NATS; only of a job just submitted or retried. */
   credential?: string;
   /** When the credential ends, RFC 3339. */
   expires_at?: string;
@@ -42,7 +42,9 @@ export interface Job {
   usage: Usage | null;
   finish_reason: string | null;
   error: Failure | null;
-  retry_of: string | null;
+  retry_of?: string;
+  /** x-request-id of the request that made the job. */
+  request_id?: string;
   created_at: string;
   deadline: string;
   started_at: string | null;
