@@ -23,6 +23,8 @@ import (
 const (
 	// fresh is how long a key's answer is believed: a revocation takes effect within it.
 	fresh = 5 * time.Second
+	// away is how long a store that could not be asked is not asked again, so that requests do not queue up for it.
+	away = 100 * time.Millisecond
 	// remembered is how many answers are kept; the stale ones go when there are more.
 	remembered = 10_000
 	// lookups is how many keys are looked up at once, so that guesses cannot take all connections to the database.
@@ -55,10 +57,10 @@ type Guard struct {
 
 // answer is what the store said about a key.
 type answer struct {
-	mu  sync.Mutex // held while the store is asked
-	key completion.Key
-	err error
-	at  time.Time // zero: not asked yet
+	mu    sync.Mutex // held while the store is asked
+	key   completion.Key
+	err   error
+	until time.Time // when the store is to be asked again; zero: it was not asked yet
 }
 
 // New returns a Guard that asks keys. With a tenant in open, no key is needed and everybody is that tenant.
@@ -123,7 +125,7 @@ func (g *Guard) find(ctx context.Context, hash string) (completion.Key, error) {
 	a := g.answer(hash)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.at.IsZero() && time.Since(a.at) < fresh {
+	if time.Now().Before(a.until) {
 		return a.key, a.err
 	}
 	select {
@@ -134,10 +136,13 @@ func (g *Guard) find(ctx context.Context, hash string) (completion.Key, error) {
 	}
 	now := time.Now()
 	key, err := g.keys.UseKey(ctx, hash, now)
-	if err != nil && !errors.Is(err, completion.ErrNotFound) {
-		return completion.Key{}, err // not remembered: the store may be back at once
+	if ctx.Err() != nil {
+		return completion.Key{}, context.Cause(ctx) // this caller has left; it says nothing about the key
 	}
-	a.key, a.err, a.at = key, err, now
+	a.key, a.err, a.until = key, err, now.Add(fresh)
+	if err != nil && !errors.Is(err, completion.ErrNotFound) {
+		a.until = time.Now().Add(away)
+	}
 	return key, err
 }
 
@@ -159,7 +164,7 @@ func (g *Guard) answer(hash string) *answer {
 func (g *Guard) forget() {
 	for hash, a := range g.known {
 		if a.mu.TryLock() {
-			if time.Since(a.at) >= fresh {
+			if !time.Now().Before(a.until) {
 				delete(g.known, hash)
 			}
 			a.mu.Unlock()

@@ -134,7 +134,13 @@ func TestGuard_StoreAway(t *testing.T) {
 		_, err = g.Check(t.Context(), "Bearer "+secret, completion.ScopeRead)
 		requireCode(t, completion.CodeUnavailable, err)
 		require.NoError(t, g.Still(t.Context(), c), "what runs goes on")
+		for range 10 {
+			_, err = g.Check(t.Context(), "Bearer "+secret, completion.ScopeRead)
+			requireCode(t, completion.CodeUnavailable, err)
+		}
+		require.Equal(t, 2, s.asked, "who waits for the store does not wait once for each request")
 		s.away = nil
+		time.Sleep(away)
 		_, err = g.Check(t.Context(), "Bearer "+secret, completion.ScopeRead)
 		require.NoError(t, err)
 	})
