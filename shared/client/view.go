@@ -65,13 +65,20 @@ func (c *Client) connect(ctx context.Context, id string, end context.CancelCause
 		}
 		return next.Credential, err
 	}
-	options := append(credential.Bearer(token), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond), nats.ErrorHandler(quiet))
+	options := append(credential.Bearer(token), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.CustomReconnectDelay(delay),
+		nats.Timeout(connectLimit), nats.ErrorHandler(quiet))
 	nc, err := nats.Connect(url, options...)
 	if err != nil {
 		return nil, completion.Ref{}, fmt.Errorf("connect to %s: %w", url, err)
 	}
 	return nc, completion.Ref{Tenant: tenant, Job: job}, nil
 }
+
+// connectLimit is how long one try to connect may take.
+const connectLimit = 5 * time.Second
+
+// delay is the pause before the n-th try to connect again: from 0.1 s, doubling, up to reconnectMax.
+func delay(n int) time.Duration { return min(100*time.Millisecond<<min(n, 10), reconnectMax) }
 
 // quiet drops what nats.go reports out of band: View looks at the log again after whatever it was.
 func quiet(*nats.Conn, *nats.Subscription, error) {}

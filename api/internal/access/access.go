@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"golang.org/x/sync/singleflight"
 
 	"sluice/api/internal/problem"
 	"sluice/shared/completion"
@@ -23,12 +25,10 @@ import (
 const (
 	// fresh is how long a key's answer is believed: a revocation takes effect within it.
 	fresh = 5 * time.Second
-	// away is how long a store that could not be asked is not asked again, so that requests do not queue up for it.
-	away = 100 * time.Millisecond
 	// remembered is how many answers are kept; the stale ones go when there are more.
 	remembered = 10_000
-	// lookups is how many keys are looked up at once, so that guesses cannot take all connections to the database.
-	lookups = 4
+	// atOnce is how many keys are looked up at once, so that guesses cannot take all connections to the database.
+	atOnce = 4
 	// longest is more than a key has, in bytes.
 	longest = 256
 )
@@ -46,26 +46,26 @@ type Caller struct {
 
 // Guard checks keys. It is safe for concurrent use.
 type Guard struct {
-	keys  Keys
-	open  string // the tenant of everybody; empty: keys are needed
-	log   *slog.Logger
-	slots chan struct{} // holds one element for each look-up that runs
+	keys    Keys
+	open    string // the tenant of everybody; empty: keys are needed
+	log     *slog.Logger
+	slots   chan struct{}      // holds one element for each look-up that runs
+	lookups singleflight.Group // by hash: who asks for a key that is being looked up gets the same answer
 
 	mu    sync.Mutex
-	known map[string]*answer
+	known map[string]answer // by hash
 }
 
 // answer is what the store said about a key.
 type answer struct {
-	mu    sync.Mutex // held while the store is asked
-	key   completion.Key
-	err   error
-	until time.Time // when the store is to be asked again; zero: it was not asked yet
+	key completion.Key
+	err error // nil or completion.ErrNotFound
+	at  time.Time
 }
 
 // New returns a Guard that asks keys. With a tenant in open, no key is needed and everybody is that tenant.
 func New(keys Keys, open string, log *slog.Logger) *Guard {
-	return &Guard{keys: keys, open: open, log: log, slots: make(chan struct{}, lookups), known: map[string]*answer{}}
+	return &Guard{keys: keys, open: open, log: log, slots: make(chan struct{}, atOnce), known: map[string]answer{}}
 }
 
 var (
@@ -120,59 +120,47 @@ func (g *Guard) Still(ctx context.Context, c Caller) error {
 // Fresh is how often Still is worth asking.
 const Fresh = fresh
 
-// find asks the store for a key, at most once in fresh, however many requests ask.
+// find asks the store for a key, at most once in fresh, however many requests ask. That the store could not be asked is
+// not remembered.
 func (g *Guard) find(ctx context.Context, hash string) (completion.Key, error) {
-	a := g.answer(hash)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if time.Now().Before(a.until) {
-		return a.key, a.err
+	if known, ok := g.recall(hash); ok {
+		return known.key, known.err
 	}
-	select {
-	case g.slots <- struct{}{}:
-		defer func() { <-g.slots }()
-	case <-ctx.Done():
-		return completion.Key{}, context.Cause(ctx)
+	key, err, _ := g.lookups.Do(hash, func() (any, error) { return g.ask(context.WithoutCancel(ctx), hash) })
+	return key.(completion.Key), err
+}
+
+func (g *Guard) recall(hash string) (answer, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	a, ok := g.known[hash]
+	return a, ok && time.Since(a.at) < fresh
+}
+
+func (g *Guard) ask(ctx context.Context, hash string) (completion.Key, error) {
+	g.slots <- struct{}{}
+	defer func() { <-g.slots }()
+	if known, ok := g.recall(hash); ok { // the look-up before has just ended
+		return known.key, known.err
 	}
 	now := time.Now()
 	key, err := g.keys.UseKey(ctx, hash, now)
-	if ctx.Err() != nil {
-		return completion.Key{}, context.Cause(ctx) // this caller has left; it says nothing about the key
-	}
-	a.key, a.err, a.until = key, err, now.Add(fresh)
-	if err != nil && !errors.Is(err, completion.ErrNotFound) {
-		a.until = time.Now().Add(away)
+	if err == nil || errors.Is(err, completion.ErrNotFound) {
+		g.remember(hash, answer{key, err, now})
 	}
 	return key, err
 }
 
-func (g *Guard) answer(hash string) *answer {
+func (g *Guard) remember(hash string, a answer) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	a := g.known[hash]
-	if a == nil {
-		if len(g.known) >= remembered {
-			g.forget()
-		}
-		a = &answer{}
-		g.known[hash] = a
-	}
-	return a
-}
-
-// forget drops answers that are stale, or all if none is. The caller holds mu.
-func (g *Guard) forget() {
-	for hash, a := range g.known {
-		if a.mu.TryLock() {
-			if !time.Now().Before(a.until) {
-				delete(g.known, hash)
-			}
-			a.mu.Unlock()
-		}
+	if len(g.known) >= remembered {
+		maps.DeleteFunc(g.known, func(_ string, old answer) bool { return time.Since(old.at) >= fresh })
 	}
 	if len(g.known) >= remembered {
 		clear(g.known)
 	}
+	g.known[hash] = a
 }
 
 // scheme is the name of the key in the OpenAPI description.

@@ -22,9 +22,12 @@ type shelf struct {
 	keys  map[string]completion.Key
 	asked int
 	away  error
+
+	silence time.Duration
 }
 
 func (s *shelf) UseKey(_ context.Context, hash string, at time.Time) (completion.Key, error) {
+	time.Sleep(s.silence)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked++
@@ -134,15 +137,29 @@ func TestGuard_StoreAway(t *testing.T) {
 		_, err = g.Check(t.Context(), "Bearer "+secret, completion.ScopeRead)
 		requireCode(t, completion.CodeUnavailable, err)
 		require.NoError(t, g.Still(t.Context(), c), "what runs goes on")
-		for range 10 {
-			_, err = g.Check(t.Context(), "Bearer "+secret, completion.ScopeRead)
-			requireCode(t, completion.CodeUnavailable, err)
-		}
-		require.Equal(t, 2, s.asked, "who waits for the store does not wait once for each request")
 		s.away = nil
-		time.Sleep(away)
 		_, err = g.Check(t.Context(), "Bearer "+secret, completion.ScopeRead)
 		require.NoError(t, err)
+	})
+}
+
+// Requests that come while the store does not answer wait for it together, not one after the other.
+func TestGuard_StoreSilent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g, s, secret := setup(completion.ScopeRead)
+		s.away, s.silence = completion.NewError(completion.CodeUnavailable, ""), 10*time.Second
+		began := time.Now()
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() {
+				_, err := g.Check(t.Context(), "Bearer "+secret, completion.ScopeRead)
+				requireCode(t, completion.CodeUnavailable, err)
+			})
+		}
+		all.Wait()
+		require.Equal(t, 10*time.Second, time.Since(began))
+		require.Equal(t, 1, s.asked)
 	})
 }
 
