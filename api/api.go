@@ -57,7 +57,7 @@ func (c Config) Validate() error {
 	if !completion.ValidToken(c.Tenant) {
 		err = errors.Join(err, fmt.Errorf("tenant %q: want 1 to 64 of a-z, 0-9, _ and -", c.Tenant))
 	}
-	if c.Auth == authOff && !loopback(c.HTTPAddr) {
+	if !c.NeedsKeys() && !loopback(c.HTTPAddr) {
 		err = errors.Join(err, fmt.Errorf("auth off: everybody who reaches %s would own everything; listen on a loopback address, or turn SLUICE_AUTH on", c.HTTPAddr))
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
@@ -92,6 +92,9 @@ const (
 	minCredential = 5 * time.Second
 	maxCredential = 24 * time.Hour
 )
+
+// NeedsKeys reports whether requests need an API key.
+func (c Config) NeedsKeys() bool { return c.Auth != authOff }
 
 // loopback reports whether only this machine reaches addr.
 func loopback(addr string) bool {
@@ -199,7 +202,7 @@ func routes(stopping context.Context, c Config, back *backend.Backend, log *slog
 	config.DocsPath, config.SchemasPath, config.CreateHooks = "", "", nil
 	native := humago.New(mux, config)
 	open := ""
-	if c.Auth == authOff {
+	if !c.NeedsKeys() {
 		open = c.Tenant
 	}
 	guard := access.New(back.Store, open, log)

@@ -310,13 +310,7 @@ func TestEvents_I3(t *testing.T) {
 // open follows a job and leaves the stream open.
 func (s *server) open(t *testing.T, id string, header ...string) *http.Response {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/v1/jobs/"+id+"/events", http.NoBody)
-	require.NoError(t, err)
-	req.Header.Set("Authorization", "Bearer "+s.key)
-	for i := 0; i < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := s.events(id, header...)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, resp.StatusCode)
 	return resp
@@ -324,17 +318,24 @@ func (s *server) open(t *testing.T, id string, header ...string) *http.Response 
 
 // opens reports whether an event stream can be opened now.
 func (s *server) opens(id string) bool {
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, s.url+"/v1/jobs/"+id+"/events", http.NoBody)
-	if err != nil {
-		return false
-	}
-	req.Header.Set("Authorization", "Bearer "+s.key)
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := s.events(id)
 	if err != nil {
 		return false
 	}
 	_ = resp.Body.Close() // the answer's header says it
 	return resp.StatusCode == http.StatusOK
+}
+
+func (s *server) events(id string, header ...string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, s.url+"/v1/jobs/"+id+"/events", http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+s.key)
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	return http.DefaultClient.Do(req)
 }
 
 // field reads up to the next line that begins with prefix.

@@ -31,7 +31,7 @@ func (c Config) web(routes http.Handler) http.Handler {
 			MaxAge:         int(time.Hour.Seconds()),
 		}).Handler(routes)
 	}
-	if c.Auth == authOff {
+	if !c.NeedsKeys() {
 		routes = onlyLocal(routes)
 	}
 	return routes

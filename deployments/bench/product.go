@@ -11,6 +11,7 @@ import (
 
 	"sluice/shared/client"
 	"sluice/shared/completion"
+	"sluice/shared/credential"
 	"sluice/shared/eventlog"
 )
 
@@ -54,11 +55,12 @@ func openProduct(ctx context.Context, s *site) (_ *product, err error) {
 		return nil, err
 	}
 	p.api = api.WithKey(at[3])
-	credential, err := p.api.TenantCredential(ctx)
+	all, err := p.api.TenantCredential(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if p.nats, err = nats.Connect(at[2], nats.UserJWT(func() (string, error) { return credential.Credential, nil }, unsigned), nats.Name("bench")); err != nil {
+	who := credential.Bearer(func() (string, error) { return all.Credential, nil })
+	if p.nats, err = nats.Connect(at[2], append(who, nats.Name("bench"))...); err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", at[2], err)
 	}
 	p.stops = append(p.stops, p.nats.Close)
@@ -72,9 +74,6 @@ func (p *product) start(s *site, env []string, command string) (*process, error)
 	}
 	return child, err
 }
-
-// unsigned is the answer to a server's challenge of who has a bearer token: none.
-func unsigned([]byte) ([]byte, error) { return nil, nil }
 
 // close stops everything, in the reverse order of starting.
 func (p *product) close() {

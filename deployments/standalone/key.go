@@ -24,7 +24,7 @@ const KeyFile = "api-key"
 // localKey returns the API key of the local tenant, with all scopes. It makes one at the first start, and makes it known
 // again if the database was lost.
 func localKey(ctx context.Context, s *store.Store, c Config) (string, error) {
-	if c.Auth == "off" {
+	if !c.NeedsKeys() {
 		return "", nil
 	}
 	path := filepath.Join(c.DataDir, KeyFile)

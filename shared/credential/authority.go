@@ -45,7 +45,7 @@ type Account struct {
 
 // New makes the keys of an installation, and signs its accounts and users with them.
 func New(l Limits) (*Authority, error) {
-	a := &Authority{Users: map[Role][]byte{}}
+	a := blank()
 	if l.Connections <= 0 {
 		l.Connections = defaultConnections
 	}
@@ -59,12 +59,15 @@ func New(l Limits) (*Authority, error) {
 	return a, nil
 }
 
+func blank() *Authority {
+	return &Authority{Users: map[Role][]byte{}, System: Account{Name: "SYS"}, Sluice: Account{Name: "SLUICE"}, Viewers: Account{Name: "VIEWERS"}}
+}
+
 func (a *Authority) keys() (err error) {
 	if a.operator, err = nkeys.CreateOperator(); err != nil {
 		return err
 	}
-	a.System.Name, a.Sluice.Name, a.Viewers.Name = "SYS", "SLUICE", "VIEWERS"
-	for _, account := range []*Account{&a.System, &a.Sluice, &a.Viewers} {
+	for _, account := range a.accounts() {
 		if account.pair, err = nkeys.CreateAccount(); err != nil {
 			return err
 		}

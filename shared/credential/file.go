@@ -101,8 +101,7 @@ func (a *Authority) accounts() []*Account { return []*Account{&a.System, &a.Slui
 
 // Load reads what Save wrote. An empty or missing folder is fs.ErrNotExist.
 func Load(dir string) (*Authority, error) {
-	a := &Authority{Users: map[Role][]byte{}}
-	a.System.Name, a.Sluice.Name, a.Viewers.Name = "SYS", "SLUICE", "VIEWERS"
+	a := blank()
 	text, err := os.ReadFile(filepath.Join(dir, operatorFile))
 	if err != nil {
 		return nil, fmt.Errorf("load NATS accounts: %w", err)

@@ -1,6 +1,7 @@
 package credential_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -192,21 +193,12 @@ func TestWall_I8_Subjects(t *testing.T) {
 						continue // a program's queue subscriptions follow its subscriptions
 					}
 					for _, subject := range subjects {
-						require.Equal(t, contains(may[name][act], subject), c.may(t, act, subject), "%s %s %s", name, act, subject)
+						require.Equal(t, slices.Contains(may[name][act], subject), c.may(t, act, subject), "%s %s %s", name, act, subject)
 					}
 				}
 			})
 		}
 	}
-}
-
-func contains(list []string, s string) bool {
-	for _, one := range list {
-		if one == s {
-			return true
-		}
-	}
-	return false
 }
 
 // Who comes with something else than a valid credential is not let in at all.
@@ -230,10 +222,10 @@ func TestWall_I8_BadCredentials(t *testing.T) {
 		"without a signature":         testkit.Bearer(parts[0] + "." + parts[1] + "."),
 		"altered":                     testkit.Bearer(parts[0] + "." + flip(parts[1]) + "." + parts[2]),
 		"garbage":                     testkit.Bearer("x"),
-		"self-made":                   testkit.Bearer(forged(t, a.Viewers.Key, nil, nkey(t), true)),
-		"wider than its scope":        testkit.Bearer(forged(t, a.Viewers.Key, []string{">"}, seed(t, a.Signing.Stream), true)),
-		"for the account SLUICE":      testkit.Bearer(forged(t, a.Sluice.Key, nil, seed(t, a.Signing.Stream), true)),
-		"for the account SYS":         testkit.Bearer(forged(t, a.System.Key, nil, seed(t, a.Signing.Stream), true)),
+		"self-made":                   testkit.Bearer(forged(t, a.Viewers.Key, nil, nkey(t))),
+		"wider than its scope":        testkit.Bearer(forged(t, a.Viewers.Key, []string{">"}, seed(t, a.Signing.Stream))),
+		"for the account SLUICE":      testkit.Bearer(forged(t, a.Sluice.Key, nil, seed(t, a.Signing.Stream))),
+		"for the account SYS":         testkit.Bearer(forged(t, a.System.Key, nil, seed(t, a.Signing.Stream))),
 		"a program's without its key": testkit.Bearer(token(t, a.Users[credential.Worker])),
 		"the all-in-one's":            testkit.As(t, n, credential.Whole),
 	}
@@ -272,13 +264,13 @@ func token(t *testing.T, creds []byte) string {
 }
 
 // forged is what somebody makes with a signing key.
-func forged(t *testing.T, account string, allow []string, signer nkeys.KeyPair, bearer bool) string {
+func forged(t *testing.T, account string, allow []string, signer nkeys.KeyPair) string {
 	pair, err := nkeys.CreateUser()
 	require.NoError(t, err)
 	key, err := pair.PublicKey()
 	require.NoError(t, err)
 	c := jwt.NewUserClaims(key)
-	c.IssuerAccount, c.BearerToken = account, bearer
+	c.IssuerAccount, c.BearerToken = account, true
 	c.Tags.Add("tenant:acme", "stream:job_1")
 	c.Pub.Allow.Add(allow...)
 	c.Sub.Allow.Add(allow...)

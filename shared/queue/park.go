@@ -61,7 +61,7 @@ func (p *park) close() { p.once.Do(func() { close(p.closed) }) }
 func (p *park) dequeue(ctx context.Context, next send) *redis.Cmd {
 	select {
 	case <-p.closed:
-		time.Sleep(closedPause) // the processor asks again at once until asynq stops it; see closedPause
+		time.Sleep(closedPause) // asynq offers nothing to wait for here: it asks again at once until it stops its processor
 		return answer(ctx, nil, redis.Nil)
 	default:
 	}

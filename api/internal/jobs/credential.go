@@ -42,7 +42,7 @@ func (f *Face) jobCredential(ctx context.Context, in *idInput) (*credentialOutpu
 		return nil, f.answer(ctx, err)
 	}
 	out := &credentialOutput{Body: Credential{Object: "credential", Subject: job.Ref().Subject(), Stream: f.stream}}
-	return out, f.known(ctx, f.open(&out.Body.Stream, job.Ref()))
+	return out, f.answer(ctx, f.open(&out.Body.Stream, job.Ref()))
 }
 
 func (f *Face) tenantCredential(ctx context.Context, _ *struct{}) (*credentialOutput, error) {
@@ -53,18 +53,10 @@ func (f *Face) tenantCredential(ctx context.Context, _ *struct{}) (*credentialOu
 	}
 	c, err := f.Mint.Tenant(tenant, time.Now().Add(f.opts.ViewTime))
 	out.Body.show(c)
-	return out, f.known(ctx, err)
+	return out, f.answer(ctx, err)
 }
 
 var errNoViewers = completion.NewError(completion.CodeNotFound, "This installation does not serve streams over NATS; follow jobs over HTTP.")
-
-// known is answer, which nil passes.
-func (f *Face) known(ctx context.Context, err error) error {
-	if err == nil {
-		return nil
-	}
-	return f.answer(ctx, err)
-}
 
 // open adds to s what opens the job's stream.
 func (f *Face) open(s *Stream, ref completion.Ref) error {

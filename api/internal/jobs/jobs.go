@@ -229,8 +229,8 @@ func (f *Face) accept(ctx context.Context, job *completion.Job) (*submitOutput, 
 
 // add stores the job if the tenant may have one more waiting. A job that is there already needs no place.
 func (f *Face) add(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error) {
-	task := job.Task()
-	err = f.Queue.Admit(ctx, task, f.Limits.Of(job.Tenant).Queued)
+	task, most := job.Task(), f.Limits.Of(job.Tenant).Queued
+	err = f.Queue.Admit(ctx, task, most)
 	switch {
 	case errors.Is(err, queue.ErrFull):
 		if stored, err = f.Store.Same(ctx, job); errors.Is(err, completion.ErrNotFound) {
@@ -241,7 +241,7 @@ func (f *Face) add(ctx context.Context, job *completion.Job) (stored completion.
 		f.Logger.Warn("job not counted among those that wait, Redis is away", "job_id", job.ID, "error", err)
 	}
 	stored, created, err = f.Store.Add(ctx, job)
-	if !created {
+	if !created && most > 0 {
 		_ = f.Queue.Withdraw(ctx, task) // or the place lapses
 	}
 	return stored, created, err

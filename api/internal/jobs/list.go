@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"sluice/api/internal/access"
 	"sluice/api/internal/problem"
 	"sluice/shared/completion"
@@ -55,11 +53,7 @@ func (f *Face) list(ctx context.Context, in *listInput) (*listOutput, error) {
 	return &listOutput{Body: page}, nil
 }
 
-// answer is how this face returns errors: in the envelope, and logged here, at the edge, if they are ours.
-func (f *Face) answer(ctx context.Context, err error) huma.StatusError {
-	p := problem.Of(err)
-	if p.GetStatus() >= 500 {
-		f.Logger.Error("request failed", "request_id", completion.RequestID(ctx), "error", err)
-	}
-	return p
+// answer is how this face returns errors; a nil err is nil.
+func (f *Face) answer(ctx context.Context, err error) error {
+	return problem.Answer(ctx, f.Logger, err)
 }

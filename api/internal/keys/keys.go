@@ -4,7 +4,6 @@ package keys
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -144,9 +143,4 @@ func moment(t time.Time) *time.Time {
 	return &t
 }
 
-func (f *face) answer(ctx context.Context, err error) error {
-	if !errors.Is(err, completion.ErrNotFound) && completion.AsError(err).Code.Kind().Status >= http.StatusInternalServerError {
-		f.log.Error("request failed", "request_id", completion.RequestID(ctx), "error", err)
-	}
-	return problem.Of(err)
-}
+func (f *face) answer(ctx context.Context, err error) error { return problem.Answer(ctx, f.log, err) }

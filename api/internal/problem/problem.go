@@ -3,7 +3,9 @@
 package problem
 
 import (
+	"context"
 	"encoding/json"
+	"log/slog"
 	"math"
 	"net/http"
 	"strconv"
@@ -41,6 +43,18 @@ func Of(err error) *Problem {
 	p := &Problem{status: kind.Status, err: e, Failure: Failure{Message: e.Message, Type: kind.Type, Code: string(e.Code)}}
 	if e.Param != "" {
 		p.Failure.Param = &e.Param
+	}
+	return p
+}
+
+// Answer is how a face returns err: as a Problem, and logged here, at the edge, if the fault is ours. A nil err is nil.
+func Answer(ctx context.Context, log *slog.Logger, err error) error {
+	if err == nil {
+		return nil
+	}
+	p := Of(err)
+	if p.status >= http.StatusInternalServerError {
+		log.Error("request failed", "request_id", completion.RequestID(ctx), "error", err)
 	}
 	return p
 }
