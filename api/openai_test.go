@@ -308,7 +308,7 @@ func TestChat_ServerStops(t *testing.T) {
 	stopped := make(chan struct{})
 	go func() { defer close(stopped); s.stop() }()
 	require.Eventually(t, func() bool {
-		resp, err := http.Get(s.url + "/healthz") //nolint:noctx // it is refused at once
+		resp, err := http.Get(s.url + "/healthz")
 		if err == nil {
 			_ = resp.Body.Close()
 		}
