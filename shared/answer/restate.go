@@ -6,11 +6,11 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// Restate renders a chat.completion, or a text_completion, as the chunks of a stream that amounts to it, none larger than Split makes them.
-// Nothing, or what is no object, gives none.
+// Restate renders a chat.completion, or a text_completion, as the chunks of a stream that amounts to it, none larger than
+// Split makes them. Nothing, or what has no choices, gives none.
 func Restate(completion json.RawMessage) []json.RawMessage {
 	root := gjson.ParseBytes(completion)
-	if !root.IsObject() {
+	if !root.Get("choices").IsArray() {
 		return nil
 	}
 	b, comma := make([]byte, 0, len(completion)+64), false
