@@ -61,6 +61,10 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"Key/Use":                    keyUse,
 		"Key/I8_Revoke":              keyRevoke,
 		"Limits/Set":                 limitsSet,
+		"Models/RoundTrip":           modelsRoundTrip,
+		"Models/Replace":             modelsReplace,
+		"Models/Age":                 modelsAge,
+		"Models/ManyAtOnce":          modelsAtOnce,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
