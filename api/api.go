@@ -94,10 +94,12 @@ func (c Config) Validate() error {
 
 const (
 	authOff       = "off"
-	PassUnknown   = "pass"
 	minCredential = 5 * time.Second
 	maxCredential = 24 * time.Hour
 )
+
+// PassUnknown is the UnknownModels that asks the upstream.
+const PassUnknown = "pass"
 
 // NeedsKeys reports whether requests need an API key.
 func (c Config) NeedsKeys() bool { return c.Auth != authOff }
