@@ -2,7 +2,6 @@ package response
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"testing"
 
@@ -63,7 +62,7 @@ func TestChat(t *testing.T) {
 			t.Parallel()
 			got, err := Chat(json.RawMessage(c.in))
 			require.NoError(t, err)
-			require.Equal(t, c.out, string(got)) //nolint:testifylint // byte for byte is the point
+			require.Equal(t, c.out, string(got))
 		})
 	}
 }
@@ -107,7 +106,7 @@ func TestChat_Items(t *testing.T) {
 			t.Parallel()
 			got, err := Chat(json.RawMessage(`{"model":"m","input":[` + c.items + `]}`))
 			require.NoError(t, err)
-			require.Equal(t, `{"model":"m","messages":[`+c.messages+`]}`, string(got)) //nolint:testifylint // byte for byte is the point
+			require.Equal(t, `{"model":"m","messages":[`+c.messages+`]}`, string(got))
 		})
 	}
 }
@@ -190,7 +189,7 @@ func TestChat_WrongTypes(t *testing.T) {
 			require.NoError(t, err)
 			_, err = Chat(raw)
 			var e *completion.Error
-			require.True(t, errors.As(err, &e), "%s: %s", p.Name, value)
+			require.ErrorAs(t, err, &e, "%s: %s", p.Name, value)
 			require.Equal(t, p.Name, e.Param)
 		}
 	}

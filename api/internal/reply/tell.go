@@ -45,14 +45,10 @@ func (s *Stream) tell(all bool) {
 	}
 }
 
+// ready reports whether enough is known of the item to announce it.
 func (it *item) ready() bool {
-	for _, p := range it.parts {
-		if p.kind != "" {
-			return true
-		}
-		return it.name != "" && (it.callID != "" || len(p.text) > 0)
-	}
-	return false
+	p := it.parts[0]
+	return p.kind != "" || it.name != "" && (it.callID != "" || len(p.text) > 0)
 }
 
 // announce begins an item, after those before it.
