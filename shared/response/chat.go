@@ -19,10 +19,24 @@ type translation struct {
 	top      string // top_logprobs, raw
 }
 
+// Check checks a Responses body whose history, if it has a previous response, is not there yet. Its errors are of type
+// *completion.Error: invalid_json for what is no JSON, else invalid_request with the field at fault.
+func Check(body json.RawMessage) error {
+	_, err := translate(body)
+	return err
+}
+
 // Chat returns the chat completion body for a Responses body whose history, if it has a previous response, has been put
-// before its input (see Extend). Its errors are of type *completion.Error: invalid_json for what is no JSON, else
-// invalid_request with the field at fault.
+// before its input (see Extend). Its errors are those of Check.
 func Chat(body json.RawMessage) (json.RawMessage, error) {
+	t, err := translate(body)
+	if err != nil {
+		return nil, err
+	}
+	return t.body()
+}
+
+func translate(body json.RawMessage) (*translation, error) {
 	root := gjson.ParseBytes(body)
 	if !json.Valid(body) {
 		return nil, completion.NewError(completion.CodeInvalidJSON, "")
@@ -49,7 +63,7 @@ func Chat(body json.RawMessage) (json.RawMessage, error) {
 	case !seen["input"] && !seen["previous_response_id"]:
 		return nil, completion.Invalid("input", "The parameter \"input\" is required.")
 	}
-	return t.body()
+	return t, nil
 }
 
 func (t *translation) parameter(k, v gjson.Result) error {

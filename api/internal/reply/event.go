@@ -1,6 +1,10 @@
 package reply
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"sluice/shared/completion"
+)
 
 // Event is one event of a response's stream.
 type Event struct {
@@ -17,8 +21,7 @@ const (
 	partAdded   = "response.content_part.added"
 	partDone    = "response.content_part.done"
 	errorEvent  = "error"
-	diverged    = "stream_diverged"
-	divergedHow = "The answer was begun anew and says something else than what was sent; get the response again."
+	divergedHow = "The answer had to be generated again, and differs from what was sent so far; get the response again."
 )
 
 // tags are the names that deltas of a part have: of the events, and of the member that holds the whole text at the end.
@@ -81,9 +84,15 @@ type doneEvent struct {
 
 type failedEvent struct {
 	head
-	Code    string  `json:"code"`
-	Message string  `json:"message"`
-	Param   *string `json:"param"`
+	Code    completion.Code `json:"code"`
+	Message string          `json:"message"`
+	Param   *string         `json:"param"`
+}
+
+// Broken is the event that ends a viewer's stream before the response's end, for a fault that is the stream's alone. Its
+// number is last, that of the last event that was sent, after which the viewer can resume; -1 if none was.
+func Broken(err *completion.Error, last int64) Event {
+	return Event{Type: errorEvent, Number: last, Data: encode(failedEvent{head: head{errorEvent, last}, Code: err.Code, Message: err.Message})}
 }
 
 // padding fills a delta up to a multiple of its length, so that its size on the wire says less about its text.

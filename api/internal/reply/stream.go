@@ -205,7 +205,7 @@ func (o *output) follows(said *output) (covers, agrees bool) {
 
 // diverge ends the stream of a viewer who was told what no longer holds.
 func (s *Stream) diverge() {
-	s.emit(errorEvent, func(h head) any { return failedEvent{head: h, Code: diverged, Message: divergedHow} })
+	s.emit(errorEvent, func(h head) any { return failedEvent{head: h, Code: completion.CodeDiverged, Message: divergedHow} })
 	s.done = true
 }
 
