@@ -240,7 +240,7 @@ func routes(stopping context.Context, c Config, back *backend.Backend, log *slog
 		Heartbeat: c.Heartbeat, Write: c.ClientLimit, Grace: c.StopLimit * 3 / 4, Stopping: stopping,
 	}, log)
 	openai.Register(native, openai.Parts{Intake: in, Desk: desk, Store: back.Store, Log: back.Log, Limits: back.Limit, Models: models, Logger: log})
-	responses.Register(native, responses.Parts{Intake: in, Desk: desk, Store: back.Store, Log: back.Log, Limits: back.Limit, Logger: log})
+	responses.Register(native, responses.Parts{Intake: in, Desk: desk, Store: back.Store, Log: back.Log, Limits: back.Limit, Models: models, Logger: log})
 	registerHealth(native, back.Ready, log)
 	problem.Describe(native.OpenAPI())
 	reference, err := page.Reference(native.OpenAPI())

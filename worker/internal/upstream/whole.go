@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"regexp"
 	"strconv"
 
 	"github.com/tidwall/gjson"
 )
 
-// whole deals with an upstream that answers with one chat.completion although a stream was asked for.
+var oneLine = regexp.MustCompile(`[\r\n]`)
+
+// whole deals with an upstream that answers with one chat.completion or Response although a stream was asked for.
 func (f *filter) whole(line []byte, err error) error {
 	body := bytes.Clone(line)
 	for err == nil {
@@ -23,9 +26,12 @@ func (f *filter) whole(line []byte, err error) error {
 	case !validJSON(body):
 		return garbage(errNotChunk)
 	}
-	root := gjson.ParseBytes(body)
+	root := gjson.ParseBytes(oneLine.ReplaceAll(body, []byte{' '})) // strings of JSON have no line ends
 	if truthyMember(root, "error") || root.Get("object").Str == "error" {
 		return f.classify(parseFault(body))
+	}
+	if f.native {
+		return f.wholeResponse(root)
 	}
 	if !root.Get("choices.0").IsObject() {
 		return garbage(errEmpty)
