@@ -19,6 +19,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"sluice/api/internal/access"
+	"sluice/api/internal/intake"
 	"sluice/api/internal/jobs"
 	"sluice/api/internal/keys"
 	"sluice/api/internal/page"
@@ -208,7 +209,11 @@ func routes(stopping context.Context, c Config, back *backend.Backend, log *slog
 	guard := access.New(back.Store, open, log)
 	native.UseMiddleware(guard.Middleware)
 	access.Describe(native.OpenAPI())
-	parts := jobs.Parts{Store: back.Store, Queue: back.Queue, Log: back.Log, Bell: back.Bell, Limits: back.Limit, Guard: guard, Logger: log}
+	in := intake.New(intake.Parts{
+		Store: back.Store, Queue: back.Queue, Log: back.Log, Bell: back.Bell, Limits: back.Limit, Logger: log,
+		Timeout: map[completion.Lane]time.Duration{completion.Interactive: c.InteractiveTimeout, completion.Batch: c.BatchTimeout},
+	})
+	parts := jobs.Parts{Intake: in, Store: back.Store, Log: back.Log, Limits: back.Limit, Guard: guard, Logger: log}
 	if c.SigningKeys != "" {
 		mint, err := minter(c.SigningKeys)
 		if err != nil {
@@ -217,7 +222,6 @@ func routes(stopping context.Context, c Config, back *backend.Backend, log *slog
 		parts.Mint = mint
 	}
 	jobs.Register(native, parts, jobs.Options{
-		Timeout:   map[completion.Lane]time.Duration{completion.Interactive: c.InteractiveTimeout, completion.Batch: c.BatchTimeout},
 		Heartbeat: c.Heartbeat, Write: c.ClientLimit, Stopping: stopping,
 		Stream: jobs.Stream{NATSURL: c.PublicNATSURL, WebSocketURL: c.PublicWebSocketURL}, ViewTime: c.CredentialTTL,
 	})

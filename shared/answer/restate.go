@@ -7,10 +7,10 @@ import (
 )
 
 // Restate renders a chat.completion as the chunks of a stream that amounts to it, none larger than Split makes them.
-// Nothing, or what is no object, gives none.
+// Nothing, or what has no choices, gives none.
 func Restate(completion json.RawMessage) []json.RawMessage {
 	root := gjson.ParseBytes(completion)
-	if !root.IsObject() {
+	if !root.Get("choices").IsArray() {
 		return nil
 	}
 	b, comma := make([]byte, 0, len(completion)+64), false

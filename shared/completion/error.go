@@ -17,6 +17,7 @@ const (
 	CodeTooLarge         Code = "request_too_large"
 	CodeMediaType        Code = "unsupported_media_type"
 	CodeNotFound         Code = "not_found"
+	CodeModel            Code = "model_not_found"
 	CodeMethod           Code = "method_not_allowed"
 	CodeKeyConflict      Code = "idempotency_key_conflict"
 	CodeNotRetryable     Code = "job_not_retryable"
@@ -65,6 +66,7 @@ var kinds = map[Code]Kind{
 	CodeTooLarge:         {http.StatusRequestEntityTooLarge, typeInvalid, false, "The body is too large."},
 	CodeMediaType:        {http.StatusUnsupportedMediaType, typeInvalid, false, "The body must be application/json."},
 	CodeNotFound:         {http.StatusNotFound, typeInvalid, false, "There is nothing here by that name."},
+	CodeModel:            {http.StatusNotFound, typeInvalid, false, "The model does not exist, or you do not have access to it."},
 	CodeMethod:           {http.StatusMethodNotAllowed, typeInvalid, false, "This method is not allowed here."},
 	CodeKeyConflict:      {http.StatusConflict, typeInvalid, false, "This idempotency key was used with another body."},
 	CodeNotRetryable:     {http.StatusConflict, typeInvalid, false, "Only a job that failed, expired or was cancelled can be tried again."},
@@ -108,6 +110,7 @@ type Error struct {
 	Message        string        `json:"message"`
 	Retryable      bool          `json:"retryable"`
 	UpstreamStatus int           `json:"upstream_status,omitempty"` // HTTP status of the upstream, if it answered
+	UpstreamCode   string        `json:"upstream_code,omitempty"`   // the upstream's own code, if it refused the request
 	Param          string        `json:"param,omitempty"`           // the field at fault, as a path: messages[0].role
 	RetryAfter     time.Duration `json:"-"`                         // wait at least this long; 0: not said
 	Cause          error         `json:"-"`

@@ -60,7 +60,7 @@ type Event struct {
 // Encode renders e as one line of JSON. Raw parts keep their bytes, unlike with json.Marshal, which would re-escape
 // them. A final or storing event above MaxEventBytes is rendered without its result or partial.
 func (e *Event) Encode() ([]byte, error) {
-	if (e.Type.Final() || e.Type == EventStoring) && len(e.Result)+len(e.Partial) > MaxEventBytes-8<<10 {
+	if (e.Type.Final() || e.Type == EventStoring) && !e.Fits() {
 		small := *e
 		small.Result, small.Partial = nil, nil
 		e = &small
@@ -91,6 +91,9 @@ func (e *Event) Encode() ([]byte, error) {
 	}
 	return append(b, '}'), nil
 }
+
+// Fits reports whether the event has room for its result or partial.
+func (e *Event) Fits() bool { return len(e.Result)+len(e.Partial) <= MaxEventBytes-8<<10 }
 
 func (e *Event) sizeHint() int {
 	n := 128 + len(e.Result) + len(e.Partial) + len(e.Usage)

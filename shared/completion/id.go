@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
+	"strings"
 	"time"
 )
 
@@ -18,7 +19,20 @@ func (r Ref) Subject() string { return "completions." + r.Tenant + "." + r.Job }
 
 // NewJobID returns "job_" and a UUIDv7 (RFC 9562, section 5.7) in 32 lower-case hexadecimal digits: unguessable, and
 // sorted by creation time to the millisecond.
-func NewJobID() string { return newID("job_") }
+func NewJobID() string { return newID(jobPrefix) }
+
+// jobPrefix begins every job's id.
+const jobPrefix = "job_"
+
+// Alias is the id of a job in another vocabulary: the same digits behind another prefix, such as "chatcmpl-" or "resp_".
+func Alias(prefix, job string) string { return prefix + strings.TrimPrefix(job, jobPrefix) }
+
+// Unalias is the reverse of Alias. ok is false for what cannot be a job's id.
+func Unalias(prefix, id string) (job string, ok bool) {
+	digits, ok := strings.CutPrefix(id, prefix)
+	job = jobPrefix + digits
+	return job, ok && digits != "" && ValidToken(job)
+}
 
 func newID(prefix string) string {
 	var id [16]byte

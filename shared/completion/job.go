@@ -12,7 +12,8 @@ type Job struct {
 	Lane     Lane
 	State    State
 	Model    string            // as the request names it
-	Request  json.RawMessage   // the caller's chat completion body, byte for byte
+	Endpoint Endpoint          // which endpoint's body Request is; "" counts as EndpointChat when the job is added
+	Request  json.RawMessage   // the caller's body, byte for byte
 	Metadata map[string]string // the caller's own labels
 
 	IdempotencyKey string // empty: none
@@ -25,10 +26,11 @@ type Job struct {
 	RetryAt         time.Time // not before this, after a failed attempt
 	Deadline        time.Time // the job must have ended by then, or expires; zero: none
 	RetryOf         string    // the job that this one was made from to try it again; empty: none
+	Stored          bool      // the OpenAI endpoints show the job, until it is deleted there
 	RequestID       string    // of the HTTP request that made the job; it goes along to the upstream
 
 	Upstream     string          // name of the upstream that served the latest attempt, never its address
-	Result       json.RawMessage // completed: the whole chat.completion; otherwise what the latest attempt had so far
+	Result       json.RawMessage // completed: the whole answer, see Endpoint; otherwise what the latest attempt had so far
 	Usage        json.RawMessage // the upstream's usage object
 	FinishReason string          // of the first choice
 	Error        *Error          // why the latest attempt failed

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -43,6 +44,8 @@ type jobRow struct {
 	RetryOf         string    `bun:"retry_of,nullzero"`
 	Unsaid          bool      `bun:"unsaid"`
 	RequestID       string    `bun:"request_id,nullzero"`
+	Endpoint        string    `bun:"endpoint"`
+	Stored          bool      `bun:"stored"`
 }
 
 // heavy are the columns that lists leave out.
@@ -78,6 +81,7 @@ func newRow(j *completion.Job) (*jobRow, error) {
 		CreatedAt: stamp(j.CreatedAt), UpdatedAt: stamp(j.UpdatedAt), StartedAt: stamp(j.StartedAt),
 		FirstTokenAt: stamp(j.FirstTokenAt), FinishedAt: stamp(j.FinishedAt),
 		Deadline: stamp(j.Deadline), RetryOf: text(j.RetryOf), Unsaid: j.Unsaid, RequestID: text(j.RequestID),
+		Endpoint: text(cmp.Or(j.Endpoint, completion.EndpointChat)), Stored: j.Stored,
 	}, nil
 }
 
@@ -90,6 +94,7 @@ func (r *jobRow) job() (completion.Job, error) {
 		CreatedAt: stamp(r.CreatedAt), UpdatedAt: stamp(r.UpdatedAt), StartedAt: stamp(r.StartedAt),
 		FirstTokenAt: stamp(r.FirstTokenAt), FinishedAt: stamp(r.FinishedAt),
 		Deadline: stamp(r.Deadline), RetryOf: r.RetryOf, Unsaid: r.Unsaid, RequestID: r.RequestID,
+		Endpoint: completion.Endpoint(r.Endpoint), Stored: r.Stored,
 	}
 	if err := decode(r.Metadata, &j.Metadata); err != nil {
 		return completion.Job{}, fmt.Errorf("decode metadata of job %s: %w", r.ID, err)

@@ -9,20 +9,21 @@ import (
 
 // Job is a job as clients see it.
 type Job struct {
-	ID              string            `json:"id" example:"job_01933b1c5f6c7d8e9f00112233445566"`
-	Object          string            `json:"object" enum:"job"`
-	State           completion.State  `json:"state" enum:"queued,running,completed,failed,cancelled,expired" doc:"The last four are final."`
-	Lane            completion.Lane   `json:"lane" enum:"interactive,batch"`
-	Model           string            `json:"model"`
-	Attempt         int               `json:"attempt" doc:"The latest attempt's number; 0 before the first."`
-	CancelRequested bool              `json:"cancel_requested,omitempty" doc:"A cancel is on its way to the worker."`
-	Metadata        map[string]string `json:"metadata"`
+	ID              string              `json:"id" example:"job_01933b1c5f6c7d8e9f00112233445566"`
+	Object          string              `json:"object" enum:"job"`
+	State           completion.State    `json:"state" enum:"queued,running,completed,failed,cancelled,expired" doc:"The last four are final."`
+	Lane            completion.Lane     `json:"lane" enum:"interactive,batch"`
+	Endpoint        completion.Endpoint `json:"endpoint" enum:"/v1/chat/completions,/v1/completions,/v1/embeddings,/v1/responses" doc:"Which OpenAI endpoint the request is for."`
+	Model           string              `json:"model"`
+	Attempt         int                 `json:"attempt" doc:"The latest attempt's number; 0 before the first."`
+	CancelRequested bool                `json:"cancel_requested,omitempty" doc:"A cancel is on its way to the worker."`
+	Metadata        map[string]string   `json:"metadata"`
 
 	Subject   string `json:"subject" doc:"The NATS subject on which the job's events appear."`
 	Stream    Stream `json:"stream"`
 	EventsURL string `json:"events_url" doc:"The same events as server-sent events."`
 
-	Result       json.RawMessage   `json:"result" nullable:"true" doc:"The chat.completion object; of a job that did not complete, what it had so far. Null in lists."`
+	Result       json.RawMessage   `json:"result" nullable:"true" doc:"The answer, for instance the chat.completion object; of a job that did not complete, what it had so far. Null in lists."`
 	Usage        json.RawMessage   `json:"usage" nullable:"true" doc:"Tokens as the upstream counted them; estimated if it did not get to."`
 	FinishReason *string           `json:"finish_reason" nullable:"true"`
 	Error        *completion.Error `json:"error" doc:"Why the latest attempt failed."`
@@ -50,7 +51,7 @@ type Stream struct {
 // view shows j.
 func (f *Face) view(j completion.Job) Job {
 	v := Job{
-		ID: j.ID, Object: "job", State: j.State, Lane: j.Lane, Model: j.Model, Attempt: j.Attempt,
+		ID: j.ID, Object: "job", State: j.State, Lane: j.Lane, Endpoint: j.Endpoint, Model: j.Model, Attempt: j.Attempt,
 		CancelRequested: j.CancelRequested && !j.State.Final(), Metadata: j.Metadata,
 		Subject: j.Ref().Subject(), Stream: f.stream, EventsURL: "/v1/jobs/" + j.ID + "/events",
 		Result: orNull(j.Result), Usage: orNull(j.Usage), FinishReason: orNil(j.FinishReason), Error: j.Error,

@@ -1,17 +1,12 @@
 // Package jobs is the native face of the API: submit, read, list, follow and cancel jobs under /v1/jobs.
 //
-// It promises that a job answered with 202 is in the store (I1), that an idempotency key is used once (I7) and that every
-// look-up carries the caller's tenant (I8). It leaves to package access who the caller is, the reading of bodies to package
-// request and errors to package problem.
+// It promises that every look-up carries the caller's tenant (I8). It leaves to package intake what accepting and cancelling
+// mean, to package access who the caller is, the reading of bodies to package request and errors to package problem.
 package jobs
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"reflect"
@@ -20,46 +15,22 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"sluice/api/internal/access"
+	"sluice/api/internal/intake"
 	"sluice/api/internal/request"
 	"sluice/shared/completion"
 	"sluice/shared/credential"
 	"sluice/shared/limit"
-	"sluice/shared/queue"
 	"sluice/shared/store"
 )
 
 // Store is what this face needs of the store.
 type Store interface {
-	Add(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error)
 	Get(ctx context.Context, ref completion.Ref) (completion.Job, error)
 	List(ctx context.Context, tenant string, q store.Query) (jobs []completion.Job, next string, err error)
-	Cancel(ctx context.Context, ref completion.Ref, at time.Time) (job completion.Job, held bool, err error)
-	Finish(ctx context.Context, ref completion.Ref, attempt int, o completion.Outcome) (completion.Job, error)
-	Same(ctx context.Context, job *completion.Job) (completion.Job, error)
-}
-
-// Queue is what this face needs of the queue.
-type Queue interface {
-	Enqueue(ctx context.Context, t completion.Task) error
-	Admit(ctx context.Context, t completion.Task, limit int) error
-	Withdraw(ctx context.Context, t completion.Task) error
-	Forget(ctx context.Context, t completion.Task) error
-}
-
-// Log is what this face needs of the event log.
-type Log interface {
-	completion.Log
-	Seal(ctx context.Context, job completion.Job) error
-}
-
-// Bell reaches the worker that runs a job.
-type Bell interface {
-	Cancel(ref completion.Ref)
 }
 
 // Limits hold tenants to what they may do.
 type Limits interface {
-	Of(tenant string) completion.Limits
 	Submit(ctx context.Context, tenant string) error
 	Stream(ctx context.Context, tenant string) (*limit.Stream, error)
 }
@@ -77,10 +48,9 @@ type Mint interface {
 
 // Parts are what a Face is made of.
 type Parts struct {
+	Intake *intake.Intake
 	Store  Store
-	Queue  Queue
-	Log    Log
-	Bell   Bell
+	Log    completion.Log
 	Limits Limits
 	Guard  Guard
 	Mint   Mint // nil: there are no credentials, and clients are not told where NATS is
@@ -89,12 +59,11 @@ type Parts struct {
 
 // Options of a Face.
 type Options struct {
-	Timeout   map[completion.Lane]time.Duration // until a job must have ended that says nothing about it
-	Stream    Stream                            // where viewers connect
-	ViewTime  time.Duration                     // how long a viewer's credential is valid
-	Heartbeat time.Duration                     // pause between SSE comments while nothing happens
-	Write     time.Duration                     // longest an SSE client may take to read one event
-	Stopping  context.Context                   // its end ends the event streams, with its cause
+	Stream    Stream          // where viewers connect
+	ViewTime  time.Duration   // how long a viewer's credential is valid
+	Heartbeat time.Duration   // pause between SSE comments while nothing happens
+	Write     time.Duration   // longest an SSE client may take to read one event
+	Stopping  context.Context // its end ends the event streams, with its cause
 }
 
 // Face serves the routes.
@@ -103,9 +72,6 @@ type Face struct {
 	opts   Options
 	stream Stream
 }
-
-// enqueueLimit bounds how long a submit waits for the queue: the job is stored, and the sweeper brings it later.
-const enqueueLimit = 2 * time.Second
 
 // Register adds the routes to api.
 func Register(api huma.API, p Parts, o Options) {
@@ -159,11 +125,12 @@ type submitOutput struct {
 
 // submitBody documents what package request reads.
 type submitBody struct {
-	Request  map[string]any    `json:"request" doc:"An OpenAI chat completion body: model, messages and any other parameter. It reaches the upstream as it is, unknown parameters included; only stream and stream_options are set."`
-	Lane     completion.Lane   `json:"lane,omitempty" enum:"interactive,batch" default:"interactive" doc:"Batch jobs never delay interactive ones."`
-	Metadata map[string]string `json:"metadata,omitempty" doc:"At most 16 pairs, keys of at most 64 and values of at most 512 characters."`
-	Timeout  float64           `json:"timeout,omitempty" exclusiveMinimum:"0" maximum:"604800" doc:"Seconds until the job must have ended; otherwise it expires, keeping what it has. The default depends on the lane."`
-	Deadline time.Time         `json:"deadline,omitempty" doc:"The same as a time, instead of timeout."`
+	Request  map[string]any      `json:"request" doc:"A body of the endpoint, by default a chat completion: model, messages and any other parameter. It reaches the upstream as it is, unknown parameters included; only stream and stream_options are set."`
+	Endpoint completion.Endpoint `json:"endpoint,omitempty" enum:"/v1/chat/completions,/v1/completions,/v1/embeddings" default:"/v1/chat/completions" doc:"Which OpenAI endpoint the request is for."`
+	Lane     completion.Lane     `json:"lane,omitempty" enum:"interactive,batch" default:"interactive" doc:"Batch jobs never delay interactive ones."`
+	Metadata map[string]string   `json:"metadata,omitempty" doc:"At most 16 pairs, keys of at most 64 and values of at most 512 characters."`
+	Timeout  float64             `json:"timeout,omitempty" exclusiveMinimum:"0" maximum:"604800" doc:"Seconds until the job must have ended; otherwise it expires, keeping what it has. The default depends on the lane."`
+	Deadline time.Time           `json:"deadline,omitempty" doc:"The same as a time, instead of timeout."`
 }
 
 func (f *Face) registerSubmit(api huma.API) {
@@ -181,37 +148,23 @@ func (f *Face) registerSubmit(api huma.API) {
 }
 
 func (f *Face) submit(ctx context.Context, in *submitInput) (*submitOutput, error) {
-	tenant := access.Of(ctx).Tenant
-	if err := f.Limits.Submit(ctx, tenant); err != nil {
+	tenant, body := access.Of(ctx).Tenant, intake.Body{Bytes: in.RawBody, Type: in.Type, Key: in.Key}
+	if err := f.Intake.Allow(ctx, tenant, body); err != nil {
 		return nil, f.answer(ctx, err)
 	}
-	if most := f.Limits.Of(tenant).BodyBytes; most > 0 && int64(len(in.RawBody)) > most {
-		return nil, f.answer(ctx, completion.NewError(completion.CodeTooLarge, fmt.Sprintf("The body is too large: the tenant's limit is %d bytes.", most)))
-	}
-	if err := request.JSON(in.Type); err != nil {
-		return nil, f.answer(ctx, err)
-	}
-	if err := request.Key(in.Key); err != nil {
-		return nil, f.answer(ctx, err)
-	}
-	body, err := request.Parse(in.RawBody)
+	read, err := request.Parse(in.RawBody)
 	if err != nil {
 		return nil, f.answer(ctx, err)
 	}
-	now := time.Now()
-	if body.Deadline.IsZero() {
-		body.Deadline = now.Add(f.opts.Timeout[body.Lane])
-	}
-	return f.accept(ctx, &completion.Job{
-		ID: completion.NewJobID(), Tenant: tenant, Lane: body.Lane, State: completion.Queued, Model: body.Model,
-		Request: body.Request, Metadata: body.Metadata, IdempotencyKey: in.Key, BodyHash: hash(in.Key, in.RawBody),
-		Deadline: body.Deadline, RequestID: completion.RequestID(ctx), CreatedAt: now, UpdatedAt: now,
-	})
+	job := f.Intake.NewJob(ctx, tenant, body)
+	job.Endpoint, job.Request, job.Model = read.Endpoint, read.Request, read.Model
+	job.Lane, job.Metadata, job.Deadline = read.Lane, read.Metadata, read.Deadline
+	return f.accept(ctx, &job)
 }
 
-// accept stores and enqueues a new job, or answers with the one that is there already.
+// accept answers with the new job, or with the one that is there already.
 func (f *Face) accept(ctx context.Context, job *completion.Job) (*submitOutput, error) {
-	stored, created, err := f.add(ctx, job)
+	stored, created, err := f.Intake.Accept(ctx, job)
 	if err != nil {
 		return nil, f.answer(ctx, err)
 	}
@@ -221,48 +174,8 @@ func (f *Face) accept(ctx context.Context, job *completion.Job) (*submitOutput, 
 	}
 	if !created {
 		out.Replayed = "true"
-		return out, nil
 	}
-	f.enqueue(ctx, stored)
 	return out, nil
-}
-
-// add stores the job if the tenant may have one more waiting. A job that is there already needs no place.
-func (f *Face) add(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error) {
-	task, most := job.Task(), f.Limits.Of(job.Tenant).Queued
-	err = f.Queue.Admit(ctx, task, most)
-	switch {
-	case errors.Is(err, queue.ErrFull):
-		if stored, err = f.Store.Same(ctx, job); errors.Is(err, completion.ErrNotFound) {
-			err = limit.Full()
-		}
-		return stored, false, err
-	case err != nil:
-		f.Logger.Warn("job not counted among those that wait, Redis is away", "job_id", job.ID, "error", err)
-	}
-	stored, created, err = f.Store.Add(ctx, job)
-	if !created && most > 0 {
-		_ = f.Queue.Withdraw(ctx, task) // or the place lapses
-	}
-	return stored, created, err
-}
-
-// enqueue hands the job to the queue. It is accepted already: what the queue misses, the sweeper brings (I1).
-func (f *Face) enqueue(ctx context.Context, job completion.Job) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), enqueueLimit)
-	defer cancel()
-	if err := f.Queue.Enqueue(ctx, job.Task()); err != nil {
-		f.Logger.Warn("job accepted but not enqueued, the sweeper will", "job_id", job.ID, "error", err)
-	}
-}
-
-// hash is what a key must match when it is used again.
-func hash(key string, body []byte) string {
-	if key == "" {
-		return ""
-	}
-	sum := sha256.Sum256(body)
-	return hex.EncodeToString(sum[:])
 }
 
 type idInput struct {

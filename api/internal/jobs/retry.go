@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"sluice/api/internal/access"
+	"sluice/api/internal/intake"
 	"sluice/shared/completion"
 )
 
@@ -35,13 +35,11 @@ func (f *Face) retry(ctx context.Context, in *idInput) (*submitOutput, error) {
 		return nil, f.answer(ctx, completion.NewError(completion.CodeNotRetryable,
 			fmt.Sprintf("The job is %s; only one that failed, expired or was cancelled can be tried again.", old.State)))
 	}
-	now := time.Now()
-	job := completion.Job{
-		ID: completion.NewJobID(), Tenant: old.Tenant, Lane: old.Lane, State: completion.Queued, Model: old.Model,
-		Request: old.Request, Metadata: old.Metadata, RetryOf: old.ID, RequestID: completion.RequestID(ctx), CreatedAt: now, UpdatedAt: now,
-	}
+	job := f.Intake.NewJob(ctx, old.Tenant, intake.Body{})
+	job.Endpoint, job.Request, job.Model, job.Stored = old.Endpoint, old.Request, old.Model, old.Stored
+	job.Lane, job.Metadata, job.RetryOf = old.Lane, old.Metadata, old.ID
 	if !old.Deadline.IsZero() {
-		job.Deadline = now.Add(old.Deadline.Sub(old.CreatedAt))
+		job.Deadline = job.CreatedAt.Add(old.Deadline.Sub(old.CreatedAt))
 	}
 	return f.accept(ctx, &job)
 }

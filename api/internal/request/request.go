@@ -30,25 +30,34 @@ const MaxTimeout = 7 * 24 * time.Hour
 
 // Job is what POST /v1/jobs takes.
 type Job struct {
-	Request  json.RawMessage   // the chat completion body
-	Model    string            // as the body names it
-	Lane     completion.Lane   // default interactive
-	Metadata map[string]string // nil if there is none
-	Deadline time.Time         // the job must have ended by then; zero if nothing is said
+	Endpoint completion.Endpoint // default chat completions
+	Request  json.RawMessage     // a body of that endpoint
+	Model    string              // as the body names it
+	Lane     completion.Lane     // default interactive
+	Metadata map[string]string   // nil if there is none
+	Deadline time.Time           // the job must have ended by then; zero if nothing is said
+}
+
+// Object reads a body that must be a JSON object. Its errors are of type *completion.Error.
+func Object(body []byte) (gjson.Result, error) {
+	if err := wellFormed(body); err != nil {
+		return gjson.Result{}, err
+	}
+	root := gjson.ParseBytes(body)
+	if !root.IsObject() {
+		return gjson.Result{}, completion.Invalid("", "The body must be a JSON object.")
+	}
+	return root, nil
 }
 
 // Parse reads and checks a whole body. Its errors are of type *completion.Error.
 func Parse(body []byte) (Job, error) {
-	if err := wellFormed(body); err != nil {
+	root, err := Object(body)
+	if err != nil {
 		return Job{}, err
 	}
-	root := gjson.ParseBytes(body)
-	if !root.IsObject() {
-		return Job{}, completion.Invalid("", "The body must be a JSON object.")
-	}
-	job := Job{Lane: completion.Interactive}
+	job := Job{Lane: completion.Interactive, Endpoint: completion.EndpointChat}
 	seen := map[string]bool{}
-	var err error
 	root.ForEach(func(k, v gjson.Result) bool {
 		if seen[k.Str] {
 			err = completion.Invalid(k.Str, "The field %q is given twice.", k.Str)
@@ -61,6 +70,9 @@ func Parse(body []byte) (Job, error) {
 	if err == nil && !seen["request"] {
 		err = completion.Invalid("request", "The field \"request\" is required: a chat completion body with model and messages.")
 	}
+	if err == nil {
+		job.Model, err = Check(job.Endpoint, gjson.ParseBytes(job.Request), "request")
+	}
 	return job, err
 }
 
@@ -68,7 +80,14 @@ func (j *Job) field(name string, v gjson.Result) (err error) {
 	switch name {
 	case "request":
 		j.Request = json.RawMessage(v.Raw)
-		j.Model, err = Chat(v, "request")
+	case "endpoint":
+		if v.Type == gjson.Null {
+			return nil
+		}
+		j.Endpoint = completion.Endpoint(v.Str)
+		if v.Type != gjson.String || content[j.Endpoint] == "" {
+			err = completion.Invalid("endpoint", "The endpoint must be one of %q.", Endpoints())
+		}
 	case "lane":
 		if v.Type == gjson.Null {
 			return nil
@@ -78,11 +97,11 @@ func (j *Job) field(name string, v gjson.Result) (err error) {
 			err = completion.Invalid("lane", "The lane must be %q or %q.", completion.Interactive, completion.Batch)
 		}
 	case "metadata":
-		j.Metadata, err = metadata(v)
+		j.Metadata, err = Metadata(v)
 	case "timeout", "deadline":
 		err = j.limit(name, v)
 	default:
-		err = completion.Invalid(name, "The field %q is unknown; there are request, lane, metadata, timeout and deadline.", shorten(name))
+		err = completion.Invalid(name, "The field %q is unknown; there are request, endpoint, lane, metadata, timeout and deadline.", shorten(name))
 	}
 	return err
 }
@@ -113,8 +132,9 @@ func (j *Job) limit(name string, v gjson.Result) error {
 	return nil
 }
 
-func metadata(v gjson.Result) (map[string]string, error) {
-	if v.Type == gjson.Null {
+// Metadata reads a caller's own labels, which are the member "metadata" of a body; nil for null.
+func Metadata(v gjson.Result) (map[string]string, error) {
+	if v.Type == gjson.Null { // also: it is not there
 		return nil, nil
 	}
 	if !v.IsObject() {

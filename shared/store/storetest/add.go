@@ -18,6 +18,7 @@ func addRoundTrip(t *testing.T, s *store.Store) {
 		j.Request, j.Model, j.Lane = nasty, `m'"?\é😀`, completion.Batch
 		j.Metadata = map[string]string{"k'": `v"?\é`, "": "empty", "nul": "a\x00b", "text": `\u0000`}
 		j.IdempotencyKey, j.BodyHash, j.RequestID = "k?'", "h", "req_1"
+		j.Endpoint, j.Stored = completion.EndpointEmbeddings, true
 	})
 	got := get(t, s, want)
 	require.Equal(t, want, got)

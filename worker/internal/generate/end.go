@@ -17,7 +17,7 @@ func (g *Generator) finish(ctx context.Context, job completion.Job, s *speech, s
 	}
 	outcome := s.outcome(state, failure, job.Request)
 	outcome.Unsaid = !said
-	stored, err := g.end(ctx, job, outcome, func() { g.keep(ctx, s, outcome) })
+	stored, err := g.end(ctx, job, outcome, func() { g.keep(ctx, job, s, outcome) })
 	if errors.Is(err, completion.ErrFinal) {
 		return g.seal(ctx, stored) // somebody else ended it, and may not have got to close the log
 	}
@@ -43,14 +43,20 @@ func (g *Generator) end(ctx context.Context, job completion.Job, o completion.Ou
 const keepLimit = 5 * time.Second
 
 // keep appends the outcome to the log: it survives this process until the store is back (I2). An answer too large for an
-// event is in the log already, in its chunks. It does so once, when all of them are out.
-func (g *Generator) keep(ctx context.Context, s *speech, o completion.Outcome) {
+// event is in the log already, in its chunks; one that had none stays in memory only. It does so once, when all of them
+// are out.
+func (g *Generator) keep(ctx context.Context, job completion.Job, s *speech, o completion.Outcome) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepLimit)
 	defer cancel()
 	if s.kept || s.wait(ctx) != nil {
 		return
 	}
-	if err := s.say(ctx, o.StoringEvent(s.start.Attempt)); err != nil {
+	event := o.StoringEvent(s.start.Attempt)
+	if !job.Endpoint.Streams() && !event.Fits() {
+		g.logger.Warn("outcome too large for the log", "job_id", s.ref.Job)
+		return
+	}
+	if err := s.say(ctx, event); err != nil {
 		g.logger.Warn("outcome not written to the log", "job_id", s.ref.Job, "error", err)
 		return
 	}

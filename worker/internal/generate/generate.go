@@ -35,11 +35,11 @@ type Log interface {
 	Seal(ctx context.Context, job completion.Job) error
 }
 
-// Upstream generates. The sequence yields the upstream's chunks and ends without an error only if the answer is whole;
-// its errors are of type *completion.Error, or carry the cause that ended ctx.
+// Upstream generates. The sequence yields the upstream's chunks, or for an endpoint that does not stream the whole answer at
+// once, and ends without an error only if the answer is whole; its errors are of type *completion.Error, or carry the cause that ended ctx.
 type Upstream interface {
 	Name() string
-	Stream(ctx context.Context, request json.RawMessage) iter.Seq2[json.RawMessage, error]
+	Stream(ctx context.Context, e completion.Endpoint, request json.RawMessage) iter.Seq2[json.RawMessage, error]
 }
 
 // Options of a Generator. All are required.
@@ -171,8 +171,12 @@ func (g *Generator) generate(ctx context.Context, job completion.Job, s *speech)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	for chunk, err := range g.upstream.Stream(completion.WithRequestID(ctx, job.RequestID), job.Request) {
-		if err == nil {
+	for chunk, err := range g.upstream.Stream(completion.WithRequestID(ctx, job.RequestID), job.Endpoint, job.Request) {
+		switch {
+		case err != nil:
+		case !job.Endpoint.Streams():
+			s.set(chunk)
+		default:
 			err = s.add(chunk)
 			if errors.Is(err, answer.ErrShape) {
 				err = completion.NewError(completion.CodeUpstreamGarbage, "").Because(err)

@@ -214,7 +214,7 @@ type model struct {
 
 func (*model) Name() string { return "test" }
 
-func (u *model) Stream(ctx context.Context, _ json.RawMessage) iter.Seq2[json.RawMessage, error] {
+func (u *model) Stream(ctx context.Context, _ completion.Endpoint, _ json.RawMessage) iter.Seq2[json.RawMessage, error] {
 	return func(yield func(json.RawMessage, error) bool) {
 		u.calls++
 		for _, w := range u.words {
@@ -530,7 +530,7 @@ func TestHandle_GarbageChunk(t *testing.T) {
 type garbage struct{}
 
 func (garbage) Name() string { return "garbage" }
-func (garbage) Stream(context.Context, json.RawMessage) iter.Seq2[json.RawMessage, error] {
+func (garbage) Stream(context.Context, completion.Endpoint, json.RawMessage) iter.Seq2[json.RawMessage, error] {
 	return func(yield func(json.RawMessage, error) bool) { yield([]byte(`[1]`), nil) }
 }
 

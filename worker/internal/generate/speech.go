@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tidwall/gjson"
+
 	"sluice/shared/answer"
 	"sluice/shared/completion"
 )
@@ -26,6 +28,7 @@ type speech struct {
 
 	mu      sync.Mutex
 	answer  answer.Answer
+	whole   json.RawMessage // the answer of an endpoint that does not stream
 	pending []json.RawMessage
 	first   time.Time // when the first chunk came
 	ended   bool
@@ -53,6 +56,13 @@ func (s *speech) add(chunk json.RawMessage) error {
 	s.mu.Unlock()
 	s.signal()
 	return err
+}
+
+// set takes a whole answer, of which nothing is said before its end.
+func (s *speech) set(whole json.RawMessage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.whole, s.first = whole, time.Now()
 }
 
 // end says that no chunk will follow; run returns once all is published.
@@ -217,6 +227,9 @@ func (s *speech) outcome(state completion.State, failure *completion.Error, requ
 		State: state, Upstream: s.start.Upstream, Error: failure,
 		Result: s.answer.Completion(), Usage: s.answer.Usage(), FinishReason: s.answer.FinishReason(),
 		FirstTokenAt: s.first, At: time.Now(),
+	}
+	if len(s.whole) > 0 {
+		o.Result, o.Usage = s.whole, json.RawMessage(gjson.GetBytes(s.whole, "usage").Raw)
 	}
 	if len(o.Usage) == 0 && state != completion.Completed {
 		o.Usage = s.answer.Estimate(request)

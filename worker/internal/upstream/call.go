@@ -38,6 +38,8 @@ type call struct {
 	body    []byte
 	choices int
 	filter  *filter // nil before the answer's header
+	whole   bool    // the answer comes in one piece
+	answer  []byte  // that piece
 }
 
 func newCall(ctx context.Context, u *Upstream, body []byte, choices int) *call {
@@ -90,6 +92,9 @@ func (c *call) Do(req *http.Request) (*http.Response, error) {
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		defer resp.Body.Close()
 		return nil, c.refused(resp)
+	}
+	if c.whole {
+		return c.acceptWhole(resp)
 	}
 	return c.accept(resp)
 }

@@ -91,6 +91,9 @@ func (u *Upstream) classify(f fault) *completion.Error {
 	case said != "" && said[0] != '<': // an HTML page is no message
 		e.Message, e.Param = said, u.secret.clean(f.param, 256)
 	}
+	if code == completion.CodeUpstreamRejected && f.status != http.StatusUnauthorized {
+		e.UpstreamCode = u.secret.clean(f.code, 64)
+	}
 	switch f.header.Get("X-Should-Retry") {
 	case "true":
 		e.Retryable = true

@@ -118,13 +118,13 @@ func TestPrepare(t *testing.T) {
 		{`{"str\u0065am":false,"stream":false,"stream_options":{"a":1},"stream_options":{"include_usage":false,"include_obfuscation":false}}`, `{"stream":true,"stream_options":{"include_obfuscation":false,"include_usage":true}}`, 1},
 		{`{"stream_options":null,"n":null}`, `{"n":null,"stream":true,"stream_options":{"include_usage":true}}`, 1},
 	} {
-		body, choices, err := prepare([]byte(c.request))
+		body, choices, err := prepare(completion.EndpointChat, []byte(c.request))
 		require.NoError(t, err)
 		require.Equal(t, c.want, string(body))
 		require.Equal(t, c.choices, choices)
 	}
 	for _, bad := range []string{``, `[]`, `{"a":}`, `null`} {
-		_, _, err := prepare([]byte(bad))
+		_, _, err := prepare(completion.EndpointChat, []byte(bad))
 		require.Equal(t, completion.CodeInvalidJSON, completion.AsError(err).Code, bad)
 	}
 }

@@ -64,7 +64,7 @@ func FuzzStream(f *testing.F) {
 			return &http.Response{StatusCode: status, Header: http.Header{"Retry-After": {later}}, Body: io.NopCloser(strings.NewReader(body)), Request: r}
 		}))
 		chunks, complete := 0, true
-		for chunk, err := range u.Stream(t.Context(), json.RawMessage(`{"model":"m"}`)) {
+		for chunk, err := range u.Stream(t.Context(), completion.EndpointChat, json.RawMessage(`{"model":"m"}`)) {
 			if err != nil {
 				var own *completion.Error
 				require.ErrorAs(t, err, &own)
@@ -213,7 +213,7 @@ func FuzzPrepare(f *testing.F) {
 		f.Add(r)
 	}
 	f.Fuzz(func(t *testing.T, request string) {
-		body, choices, err := prepare(json.RawMessage(request))
+		body, choices, err := prepare(completion.EndpointChat, json.RawMessage(request))
 		var want, got map[string]json.RawMessage
 		if json.Unmarshal([]byte(request), &want) != nil || want == nil {
 			require.Equal(t, completion.CodeInvalidJSON, completion.AsError(err).Code)

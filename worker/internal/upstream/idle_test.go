@@ -136,7 +136,7 @@ func TestUpstream_SlowReaderIsNoStall(t *testing.T) {
 	timed(t, modelsim.New(modelsim.Config{}), func(t *testing.T, u *Upstream) {
 		t.Helper()
 		n := 0
-		for _, err := range u.Stream(t.Context(), ask("sim?first=0s&tps=1&tokens=5", "")) {
+		for _, err := range u.Stream(t.Context(), completion.EndpointChat, ask("sim?first=0s&tps=1&tokens=5", "")) {
 			require.NoError(t, err)
 			n++
 			time.Sleep(time.Hour) // the fake clock's

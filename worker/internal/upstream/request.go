@@ -8,14 +8,18 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// prepare returns request with stream true and stream_options.include_usage true, and how many choices it asks for.
-// All other members keep their bytes and their order, also those that appear twice; stream and stream_options move to
+// prepare returns request with stream true and stream_options.include_usage true, if the endpoint streams, and how many
+// choices it asks for. All other members keep their bytes and their order, also those that appear twice; stream and stream_options move to
 // the end, and the last one counts where there are several.
-func prepare(request json.RawMessage) (body []byte, choices int, err error) {
+func prepare(e completion.Endpoint, request json.RawMessage) (body []byte, choices int, err error) {
 	root := gjson.ParseBytes(request)
 	if !json.Valid(request) || !root.IsObject() {
 		return nil, 0, completion.NewError(completion.CodeInvalidJSON, "")
 	}
+	if !e.Streams() {
+		return request, 0, nil
+	}
+	prompts := 1
 	body, choices = append(make([]byte, 0, len(request)+64), '{'), 1
 	var options gjson.Result
 	root.ForEach(func(k, v gjson.Result) bool {
@@ -27,6 +31,10 @@ func prepare(request json.RawMessage) (body []byte, choices int, err error) {
 			return true
 		case "n":
 			choices = max(1, int(v.Int()))
+		case "prompt":
+			if e == completion.EndpointCompletions {
+				prompts = countPrompts(v)
+			}
 		}
 		body = appendMember(body, k, v)
 		return true
@@ -40,7 +48,15 @@ func prepare(request json.RawMessage) (body []byte, choices int, err error) {
 			return true
 		})
 	}
-	return append(body, `"include_usage":true}}`...), choices, nil
+	return append(body, `"include_usage":true}}`...), choices * prompts, nil
+}
+
+// countPrompts is how many prompts a text completion has: a list of texts or of lists of tokens holds several.
+func countPrompts(v gjson.Result) int {
+	if first := v.Get("0"); first.Type == gjson.String || first.IsArray() {
+		return int(v.Get("#").Int())
+	}
+	return 1
 }
 
 func appendMember(b []byte, k, v gjson.Result) []byte {

@@ -56,7 +56,7 @@ func ask(model, more string) json.RawMessage {
 
 // collect reads a stream to its end.
 func collect(u *Upstream, ctx context.Context, request json.RawMessage) (chunks []json.RawMessage, err error) {
-	for chunk, failure := range u.Stream(ctx, request) {
+	for chunk, failure := range u.Stream(ctx, completion.EndpointChat, request) {
 		if failure != nil {
 			return chunks, failure
 		}
@@ -249,7 +249,7 @@ func TestUpstream_I9_CancelClosesTheConnection(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			defer cancel(nil)
 			var last error
-			for _, err := range b.Stream(ctx, ask("sim?first=0s&tps=0&stall=0", "")) {
+			for _, err := range b.Stream(ctx, completion.EndpointChat, ask("sim?first=0s&tps=0&stall=0", "")) {
 				cancel(c.cause)
 				last = err
 			}
@@ -289,7 +289,7 @@ func TestUpstream_CancelBeforeTheHeader(t *testing.T) {
 func TestUpstream_LeavingTheLoopClosesTheConnection(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil, Config{})
-	for _, err := range b.Stream(t.Context(), ask("sim?first=0s&tps=0&stall=2", "")) {
+	for _, err := range b.Stream(t.Context(), completion.EndpointChat, ask("sim?first=0s&tps=0&stall=2", "")) {
 		require.NoError(t, err)
 		break
 	}
@@ -362,7 +362,7 @@ func TestUpstream_HTTP2(t *testing.T) {
 	require.Equal(t, modelsim.Answer("hi"), textOf(chunks))
 	_, err = collect(u, t.Context(), ask("sim?first=0s&tps=0&cut=2", ""))
 	requireCode(t, completion.CodeCut, err)
-	for _, err := range u.Stream(t.Context(), ask("sim?first=0s&tps=0&stall=2", "")) {
+	for _, err := range u.Stream(t.Context(), completion.EndpointChat, ask("sim?first=0s&tps=0&stall=2", "")) {
 		require.NoError(t, err)
 		break
 	}

@@ -1,4 +1,4 @@
-// Package upstream asks providers that speak the OpenAI protocol for chat completions. It is the only package that
+// Package upstream asks providers that speak the OpenAI protocol for completions and embeddings. It is the only package that
 // knows the client library.
 //
 // It promises: the caller's request travels whole (unknown members, number formats and order survive; only stream and
@@ -28,6 +28,8 @@ import (
 	"time"
 
 	openai "github.com/sashabaranov/go-openai"
+
+	"sluice/shared/completion"
 )
 
 // Config are the options of one upstream.
@@ -129,10 +131,11 @@ func (u *Upstream) Close() {
 	u.fresh.CloseIdleConnections()
 }
 
-// Stream sends request, a chat completion body, and yields the answer's chunks as they come. Each is one JSON object
+// Stream sends request, a body of endpoint e, and yields the answer's chunks as they come. Each is one JSON object
 // as the upstream sent it, save for the white space around it and for bytes that are not UTF-8: each such byte 0xNN
 // becomes the escape \udcNN, a lone surrogate, which can be told apart and turned back. The chunk is the caller's to
-// keep. A whole chat.completion from an upstream that does not stream comes as one chunk.
+// keep. A whole answer from an upstream that does not stream comes as one chunk, and so does, as it is, the answer of an
+// endpoint that has no streams.
 //
 // The sequence ends without an error only if the answer is complete: after [DONE], or when every choice has its
 // finish_reason. Otherwise the last pair holds a *completion.Error: upstream_unreachable, upstream_cut,
@@ -142,16 +145,20 @@ func (u *Upstream) Close() {
 // deadline, else cancelled.
 //
 // Leaving the loop closes the connection. The idle limit does not run while the loop's body does.
-func (u *Upstream) Stream(ctx context.Context, request json.RawMessage) iter.Seq2[json.RawMessage, error] {
+func (u *Upstream) Stream(ctx context.Context, e completion.Endpoint, request json.RawMessage) iter.Seq2[json.RawMessage, error] {
 	return func(yield func(json.RawMessage, error) bool) {
-		body, choices, err := prepare(request)
+		body, choices, err := prepare(e, request)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
 		c := newCall(ctx, u, body, choices)
 		defer c.end()
-		stream, err := openai.NewClientWithConfig(c.config()).CreateChatCompletionStream(c.ctx, openai.ChatCompletionRequest{})
+		if !e.Streams() {
+			yield(c.embed())
+			return
+		}
+		stream, err := c.open(e)
 		if err != nil {
 			yield(nil, c.failure(err))
 			return
@@ -172,4 +179,19 @@ func (u *Upstream) Stream(ctx context.Context, request json.RawMessage) iter.Seq
 			}
 		}
 	}
+}
+
+// stream is what the client library's streams have in common.
+type stream interface {
+	RecvRaw() ([]byte, error)
+	Close() error
+}
+
+// open sends the call's request to a streaming endpoint.
+func (c *call) open(e completion.Endpoint) (stream, error) {
+	client := openai.NewClientWithConfig(c.config())
+	if e == completion.EndpointCompletions {
+		return client.CreateCompletionStream(c.ctx, openai.CompletionRequest{Model: openai.GPT3Dot5TurboInstruct, Prompt: ""})
+	}
+	return client.CreateChatCompletionStream(c.ctx, openai.ChatCompletionRequest{})
 }

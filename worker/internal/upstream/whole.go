@@ -46,7 +46,7 @@ func truthyMember(root gjson.Result, key string) bool {
 func appendChunk(b []byte, whole gjson.Result) []byte {
 	return appendObject(b, whole, func(b []byte, k, v gjson.Result) []byte {
 		switch {
-		case k.Str == "object":
+		case k.Str == "object" && v.Str != "text_completion":
 			return append(b, `"object":"chat.completion.chunk"`...)
 		case k.Str == "choices" && v.IsArray():
 			return appendList(append(b, `"choices":`...), v, appendChoice)

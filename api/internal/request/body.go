@@ -1,6 +1,8 @@
 package request
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -9,7 +11,7 @@ import (
 	"sluice/shared/completion"
 )
 
-// kind is what a well-known parameter of a chat completion must be; null is allowed everywhere.
+// kind is what a well-known parameter must be; null is allowed everywhere.
 type kind string
 
 const (
@@ -23,13 +25,32 @@ const (
 
 // parameters are checked early because an upstream would refuse them anyway, later and less clearly. What is not
 // listed passes through.
-var parameters = map[string]kind{
-	"frequency_penalty": aNumber, "presence_penalty": aNumber, "temperature": aNumber, "top_p": aNumber,
-	"max_tokens": anInt, "max_completion_tokens": anInt, "n": anInt, "seed": anInt, "top_logprobs": anInt,
-	"logprobs": aBool, "parallel_tool_calls": aBool, "store": aBool, "stream": aBool,
-	"tools": anArray, "functions": anArray, "modalities": anArray,
-	"logit_bias": anObject, "response_format": anObject, "stream_options": anObject, "metadata": anObject, "audio": anObject,
-	"user": aString, "service_tier": aString, "reasoning_effort": aString,
+var parameters = map[completion.Endpoint]map[string]kind{
+	completion.EndpointChat: {
+		"frequency_penalty": aNumber, "presence_penalty": aNumber, "temperature": aNumber, "top_p": aNumber,
+		"max_tokens": anInt, "max_completion_tokens": anInt, "n": anInt, "seed": anInt, "top_logprobs": anInt,
+		"logprobs": aBool, "parallel_tool_calls": aBool, "store": aBool, "stream": aBool,
+		"tools": anArray, "functions": anArray, "modalities": anArray,
+		"logit_bias": anObject, "response_format": anObject, "stream_options": anObject, "metadata": anObject, "audio": anObject,
+		"user": aString, "service_tier": aString, "reasoning_effort": aString, "verbosity": aString,
+		"safety_identifier": aString, "prompt_cache_key": aString, "prediction": anObject, "web_search_options": anObject,
+	},
+	completion.EndpointCompletions: {
+		"frequency_penalty": aNumber, "presence_penalty": aNumber, "temperature": aNumber, "top_p": aNumber,
+		"best_of": anInt, "logprobs": anInt, "max_tokens": anInt, "n": anInt, "seed": anInt,
+		"echo": aBool, "stream": aBool, "logit_bias": anObject, "stream_options": anObject, "suffix": aString, "user": aString,
+	},
+	completion.EndpointEmbeddings: {"dimensions": anInt, "encoding_format": aString, "user": aString},
+}
+
+// content is the parameter that holds what an endpoint works on.
+var content = map[completion.Endpoint]string{
+	completion.EndpointChat: "messages", completion.EndpointCompletions: "prompt", completion.EndpointEmbeddings: "input",
+}
+
+// Endpoints are those whose bodies Check knows.
+func Endpoints() []completion.Endpoint {
+	return slices.DeleteFunc(slices.Clone(completion.Endpoints), func(e completion.Endpoint) bool { return content[e] == "" })
 }
 
 func (k kind) fits(v gjson.Result) bool {
@@ -49,35 +70,47 @@ func (k kind) fits(v gjson.Result) bool {
 	}
 }
 
-// Chat checks a chat completion body found at path at, and returns the model that it names.
-func Chat(body gjson.Result, at string) (model string, err error) {
+// Check checks a body of one of Endpoints, found at path at, and returns the model that it names.
+func Check(e completion.Endpoint, body gjson.Result, at string) (model string, err error) {
 	if !body.IsObject() {
-		return "", completion.Invalid(at, "The field %q must be an object: a chat completion body with model and messages.", at)
+		return "", completion.Invalid(at, "The %s must be a JSON object with model and %s.", cmp.Or(at, "body"), content[e])
 	}
 	seen := map[string]bool{}
 	body.ForEach(func(k, v gjson.Result) bool {
 		name := k.Str
 		path := join(at, name)
-		switch want, known := parameters[name]; {
+		switch want, known := parameters[e][name]; {
 		case seen[name]:
 			err = completion.Invalid(path, "The parameter %q is given twice.", shorten(name))
 		case name == "model":
 			model = v.Str
 			err = checkModel(v, path)
-		case name == "messages":
-			err = messages(v, path)
+		case name == content[e]:
+			err = checkContent(name, v, path)
 		case known && v.Type != gjson.Null && !want.fits(v):
 			err = completion.Invalid(path, "The parameter %q must be %s.", name, want)
 		}
 		seen[name] = true
 		return err == nil
 	})
-	for _, name := range []string{"model", "messages"} {
+	for _, name := range []string{"model", content[e]} {
 		if err == nil && !seen[name] {
 			err = completion.Invalid(join(at, name), "The parameter %q is required.", name)
 		}
 	}
 	return model, err
+}
+
+func checkContent(name string, v gjson.Result, path string) error {
+	switch {
+	case name == "messages":
+		return messages(v, path)
+	case v.Type != gjson.String && !v.IsArray():
+		return completion.Invalid(path, "The parameter %q must be a string or an array.", name)
+	case v.IsArray() && !v.Get("0").Exists():
+		return completion.Invalid(path, "The parameter %q must not be empty.", name)
+	}
+	return nil
 }
 
 func checkModel(v gjson.Result, path string) error {

@@ -1,0 +1,181 @@
+// Package intake is the one way in and out of the queue for all faces of the API: it accepts completions and cancels them.
+//
+// It promises that what it has accepted is in the store (I1), that an idempotency key is used once (I7), that a tenant
+// stays within its limits, and that a cancel reaches whoever has the job (I9). It leaves to the faces who the caller is and
+// what a body means.
+package intake
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"sluice/api/internal/request"
+	"sluice/shared/completion"
+	"sluice/shared/limit"
+	"sluice/shared/queue"
+	"sluice/shared/salvage"
+)
+
+// Store is what the intake needs of the store.
+type Store interface {
+	Add(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error)
+	Get(ctx context.Context, ref completion.Ref) (completion.Job, error)
+	Cancel(ctx context.Context, ref completion.Ref, at time.Time) (job completion.Job, held bool, err error)
+	Finish(ctx context.Context, ref completion.Ref, attempt int, o completion.Outcome) (completion.Job, error)
+	Same(ctx context.Context, job *completion.Job) (completion.Job, error)
+}
+
+// Queue is what the intake needs of the queue.
+type Queue interface {
+	Enqueue(ctx context.Context, t completion.Task) error
+	Admit(ctx context.Context, t completion.Task, limit int) error
+	Withdraw(ctx context.Context, t completion.Task) error
+	Forget(ctx context.Context, t completion.Task) error
+}
+
+// Log is what the intake needs of the event log.
+type Log interface {
+	completion.Log
+	Seal(ctx context.Context, job completion.Job) error
+}
+
+// Bell reaches the worker that runs a job.
+type Bell interface {
+	Cancel(ref completion.Ref)
+}
+
+// Limits hold tenants to what they may do.
+type Limits interface {
+	Of(tenant string) completion.Limits
+	Submit(ctx context.Context, tenant string) error
+}
+
+// Parts are what an Intake is made of.
+type Parts struct {
+	Store   Store
+	Queue   Queue
+	Log     Log
+	Bell    Bell
+	Limits  Limits
+	Timeout map[completion.Lane]time.Duration // until a job must have ended that says nothing about it
+	Logger  *slog.Logger
+}
+
+// Intake is safe for concurrent use.
+type Intake struct{ p Parts }
+
+// New returns an Intake.
+func New(p Parts) *Intake { return &Intake{p: p} }
+
+// enqueueLimit bounds how long the queue is waited for: the job is stored, and the sweeper brings it later.
+const enqueueLimit = 2 * time.Second
+
+// Body is a submission as it came, before it is read.
+type Body struct {
+	Bytes []byte
+	Type  string // Content-Type
+	Key   string // Idempotency-Key; "" for none
+}
+
+// hash is what the key must match when it is used again.
+func (b *Body) hash() string {
+	if b.Key == "" {
+		return ""
+	}
+	sum := sha256.Sum256(b.Bytes)
+	return hex.EncodeToString(sum[:])
+}
+
+// Allow counts a submission against the tenant's rate and checks what can be said of it unread.
+func (i *Intake) Allow(ctx context.Context, tenant string, b Body) error {
+	if err := i.p.Limits.Submit(ctx, tenant); err != nil {
+		return err
+	}
+	if most := i.p.Limits.Of(tenant).BodyBytes; most > 0 && int64(len(b.Bytes)) > most {
+		return completion.NewError(completion.CodeTooLarge, fmt.Sprintf("The body is too large: the tenant's limit is %d bytes.", most))
+	}
+	if err := request.JSON(b.Type); err != nil {
+		return err
+	}
+	return request.Key(b.Key)
+}
+
+// NewJob returns a job of tenant for what b holds, for Accept, once the caller has said what it is to be done with.
+func (i *Intake) NewJob(ctx context.Context, tenant string, b Body) completion.Job {
+	now := time.Now()
+	return completion.Job{
+		ID: completion.NewJobID(), Tenant: tenant, Lane: completion.Interactive, State: completion.Queued,
+		Endpoint: completion.EndpointChat, IdempotencyKey: b.Key, BodyHash: b.hash(),
+		RequestID: completion.RequestID(ctx), CreatedAt: now, UpdatedAt: now,
+	}
+}
+
+// Accept stores and enqueues a new job if the tenant may have one more waiting, or returns the one that is there already,
+// by its key or by the job that it tries again; that one needs no place. A job without a deadline gets its lane's.
+func (i *Intake) Accept(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error) {
+	if job.Deadline.IsZero() {
+		job.Deadline = job.CreatedAt.Add(i.p.Timeout[job.Lane])
+	}
+	task, most := job.Task(), i.p.Limits.Of(job.Tenant).Queued
+	err = i.p.Queue.Admit(ctx, task, most)
+	switch {
+	case errors.Is(err, queue.ErrFull):
+		if stored, err = i.p.Store.Same(ctx, job); errors.Is(err, completion.ErrNotFound) {
+			err = limit.Full()
+		}
+		return stored, false, err
+	case err != nil:
+		i.p.Logger.Warn("job not counted among those that wait, Redis is away", "job_id", job.ID, "error", err)
+	}
+	stored, created, err = i.p.Store.Add(ctx, job)
+	switch {
+	case created && err == nil:
+		i.enqueue(ctx, stored)
+	case !created && most > 0:
+		_ = i.p.Queue.Withdraw(ctx, task) // or the place lapses
+	}
+	return stored, created, err
+}
+
+// enqueue hands the job to the queue. It is accepted already: what the queue misses, the sweeper brings (I1).
+func (i *Intake) enqueue(ctx context.Context, job completion.Job) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), enqueueLimit)
+	defer cancel()
+	if err := i.p.Queue.Enqueue(ctx, job.Task()); err != nil {
+		i.p.Logger.Warn("job accepted but not enqueued, the sweeper will", "job_id", job.ID, "error", err)
+	}
+}
+
+// Cancel ends a job in any state: the store decides what a cancel means in the job's state; what is left is to tell the
+// others (I9). It returns the job as it is then; one that runs has ended when its worker has heard of it.
+func (i *Intake) Cancel(ctx context.Context, ref completion.Ref) (completion.Job, error) {
+	job, held, err := i.p.Store.Cancel(ctx, ref, time.Now())
+	if err != nil {
+		return completion.Job{}, err
+	}
+	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), enqueueLimit)
+	defer done()
+	switch {
+	case held:
+		i.p.Bell.Cancel(ref)
+	case job.State == completion.Running: // its worker is dead
+		var ended completion.Job
+		if ended, err = salvage.End(ctx, i.p.Store, i.p.Log, ref); err == nil {
+			job = ended
+		}
+		i.p.Bell.Cancel(ref) // or only thought to be dead: then it stops spending
+	case job.State == completion.Cancelled:
+		if err = i.p.Log.Seal(ctx, job); err == nil {
+			err = i.p.Queue.Forget(ctx, job.Task())
+		}
+	}
+	if err != nil {
+		i.p.Logger.Warn("cancel stored but not passed on yet", "job_id", job.ID, "error", err)
+	}
+	return job, nil
+}
