@@ -10,13 +10,20 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// maxChoices bounds how many choices one answer may have; OpenAI's own limit on n is 128.
-const maxChoices = 256
+// maxChoices bounds how many choices one answer may have; OpenAI's own limit on n is 128, for each prompt of a text
+// completion.
+const maxChoices = 2048
+
+// textObject is the object of a text completion, the same for its chunks.
+const textObject = `"text_completion"`
 
 // ErrShape is returned for a chunk that is not what a chat completion stream holds.
 var ErrShape = errors.New("chunk is not a chat.completion.chunk")
 
-// Answer is a chat completion that grows chunk by chunk. The zero value is an answer nobody has begun. It is for one
+// constantFields are the top-level fields of which the first value counts: they name the answer.
+var constantFields = []string{"id", "object", "created", "model"}
+
+// Answer is a chat completion, or a text completion, that grows chunk by chunk. The zero value is an answer nobody has begun. It is for one
 // goroutine at a time.
 type Answer struct {
 	fields  []field // the top-level fields but choices and usage, in order of appearance
@@ -114,11 +121,20 @@ func (a *Answer) addChoices(list gjson.Result) bool {
 	return ok
 }
 
-func (a *Answer) choice(index int64) *choice {
+// find returns the choice with that index, nil if there is none.
+func (a *Answer) find(index int64) *choice {
 	for _, c := range a.choices {
 		if c.index == index {
 			return c
 		}
+	}
+	return nil
+}
+
+// choice returns the choice with that index, adding it if it is new; nil if there are too many.
+func (a *Answer) choice(index int64) *choice {
+	if c := a.find(index); c != nil {
+		return c
 	}
 	if len(a.choices) == maxChoices {
 		return nil
@@ -136,13 +152,17 @@ func (a *Answer) Empty() bool { return a.chunks == 0 }
 func (a *Answer) Usage() json.RawMessage { return a.usage }
 
 // Estimate is a usage object for an answer whose upstream did not get to send one, which was paid for all the same:
-// a token for each chunk, and one for each four bytes of the request's messages. It is marked as estimated. Nil while the
+// a token for each chunk, and one for each four bytes of the request's messages, prompt or input. It is marked as estimated. Nil while the
 // answer is empty.
 func (a *Answer) Estimate(request json.RawMessage) json.RawMessage {
 	if a.Empty() {
 		return nil
 	}
-	prompt := len(gjson.GetBytes(request, "messages").Raw) / 4
+	asked := 0
+	for _, said := range gjson.GetManyBytes(request, "messages", "prompt", "input") {
+		asked = cmp.Or(asked, len(said.Raw))
+	}
+	prompt := asked / 4
 	return fmt.Appendf(nil, `{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d,"estimated":true}`,
 		prompt, a.chunks, prompt+a.chunks)
 }
@@ -155,11 +175,11 @@ func (a *Answer) FinishReason() string {
 	return a.choices[0].finish()
 }
 
-// Whole reports whether all choices that request asks for are finished.
+// Whole reports whether all choices that request asks for are finished: n, for each of its prompts.
 func (a *Answer) Whole(request json.RawMessage) bool {
-	want := int64(1)
+	want := prompts(request)
 	if n := gjson.GetBytes(request, "n"); n.Type == gjson.Number {
-		want = max(n.Int(), 1)
+		want *= max(n.Int(), 1)
 	}
 	for _, c := range a.choices {
 		if c.finish() == "" {
@@ -169,16 +189,28 @@ func (a *Answer) Whole(request json.RawMessage) bool {
 	return int64(len(a.choices)) >= want
 }
 
+// prompts is how many prompts request has: several if its prompt is a list of texts or of lists of tokens, otherwise one.
+func prompts(request json.RawMessage) int64 {
+	list := gjson.GetManyBytes(request, "messages", "prompt.#", "prompt.0")
+	if count, first := list[1].Int(), list[2]; !list[0].Exists() && (first.Type == gjson.String || first.IsArray()) {
+		return count
+	}
+	return 1
+}
+
 func (c *choice) finish() string {
-	for _, m := range c.rest.members {
-		if m.key == "finish_reason" {
-			return string(m.held.text)
-		}
+	if held := c.rest.find("finish_reason"); held != nil {
+		return string(held.text)
 	}
 	return ""
 }
 
-// Completion renders the chat.completion object as it stands; nil while it is empty. What is not finished has a
+// isText reports whether a is a text completion.
+func (a *Answer) isText() bool {
+	return slices.ContainsFunc(a.fields, func(f field) bool { return f.key == "object" && f.first == textObject })
+}
+
+// Completion renders the chat.completion or text_completion object as it stands; nil while it is empty. What is not finished has a
 // finish_reason of null.
 func (a *Answer) Completion() json.RawMessage {
 	if a.Empty() {
@@ -188,21 +220,22 @@ func (a *Answer) Completion() json.RawMessage {
 	b = append(b, '{')
 	for _, f := range a.fields {
 		b = appendKey(b, &comma, f.key)
-		switch f.key {
-		case "object":
+		switch {
+		case f.key == "object" && f.first != textObject:
 			b = append(b, `"chat.completion"`...)
-		case "id", "created", "model":
+		case slices.Contains(constantFields, f.key):
 			b = append(b, f.first...)
 		default:
 			b = append(b, f.last...)
 		}
 	}
 	b = append(appendKey(b, &comma, "choices"), '[')
+	text := a.isText()
 	for i, c := range a.choices {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = c.append(b)
+		b = c.append(b, text)
 	}
 	b = append(b, ']')
 	if len(a.usage) > 0 {
@@ -211,17 +244,21 @@ func (a *Answer) Completion() json.RawMessage {
 	return append(b, '}')
 }
 
-func (c *choice) append(b []byte) []byte {
-	comma, finished := false, false
+// append renders the choice of a completion: of a text completion with its text, of any other with its message.
+func (c *choice) append(b []byte, text bool) []byte {
+	comma := false
 	b = append(b, '{')
 	b = appendInt(appendKey(b, &comma, "index"), c.index)
-	message := complete(c.message)
-	b = message.append(appendKey(b, &comma, "message"))
-	for _, m := range c.rest.members {
-		finished = finished || m.key == "finish_reason"
-		b = m.held.append(appendKey(b, &comma, m.key))
+	if !text || c.message.kind != 0 {
+		message := complete(c.message)
+		b = message.append(appendKey(b, &comma, "message"), false)
+	} else if c.rest.find("text") == nil {
+		b = append(appendKey(b, &comma, "text"), `""`...)
 	}
-	if !finished {
+	for _, m := range c.rest.members {
+		b = m.held.append(appendKey(b, &comma, m.key), false)
+	}
+	if c.rest.find("finish_reason") == nil {
 		b = append(appendKey(b, &comma, "finish_reason"), "null"...)
 	}
 	return append(b, '}')
@@ -232,15 +269,12 @@ func complete(message value) value {
 	if message.kind != '{' {
 		message = value{kind: '{'}
 	}
-	has := func(key string) bool {
-		return slices.ContainsFunc(message.members, func(m member) bool { return m.key == key })
-	}
 	members := slices.Clone(message.members)
-	if !has("role") {
+	if message.find("role") == nil {
 		role := member{key: "role", held: &value{kind: '"', text: []byte("assistant")}}
 		members = slices.Insert(members, 0, role)
 	}
-	if !has("content") {
+	if message.find("content") == nil {
 		members = append(members, member{key: "content", held: &value{kind: 'n'}})
 	}
 	message.members = members

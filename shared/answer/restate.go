@@ -6,8 +6,8 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// Restate renders a chat.completion as the chunks of a stream that amounts to it, none larger than Split makes them.
-// Nothing, or what has no choices, gives none.
+// Restate renders a chat.completion, or a text_completion, as the chunks of a stream that amounts to it, none larger than
+// Split makes them. Nothing, or what has no choices, gives none.
 func Restate(completion json.RawMessage) []json.RawMessage {
 	root := gjson.ParseBytes(completion)
 	if !root.Get("choices").IsArray() {
@@ -17,10 +17,10 @@ func Restate(completion json.RawMessage) []json.RawMessage {
 	b = append(b, '{')
 	root.ForEach(func(k, v gjson.Result) bool {
 		b = appendKey(b, &comma, k.Raw[1:len(k.Raw)-1])
-		switch k.Str {
-		case "object":
+		switch {
+		case k.Str == "object" && v.Raw != textObject:
 			b = append(b, `"chat.completion.chunk"`...)
-		case "choices":
+		case k.Str == "choices":
 			b = appendChoices(b, v)
 		default:
 			b = append(b, v.Raw...)

@@ -51,7 +51,7 @@ func pieces(key string, v gjson.Result, limit, depth int) []string {
 	case v.IsArray():
 		p := packer{open: '[', shut: ']', limit: limit}
 		v.ForEach(func(_, item gjson.Result) bool {
-			for i, piece := range itemPieces(item, limit, depth+1) {
+			for i, piece := range itemPieces(key, item, limit, depth+1) {
 				p.add(piece, i > 0)
 			}
 			return true
@@ -62,16 +62,16 @@ func pieces(key string, v gjson.Result, limit, depth int) []string {
 	}
 }
 
-// itemPieces cuts an element of an array if it has an index to continue it by.
-func itemPieces(item gjson.Result, limit, depth int) []string {
-	index := item.Get("index")
-	if index.Type != gjson.Number {
+// itemPieces cuts an element of the array called key if it has an index to continue it by.
+func itemPieces(key string, item gjson.Result, limit, depth int) []string {
+	index := itemIndex(key, item)
+	if index == "" {
 		return []string{item.Raw}
 	}
 	list := pieces("", item, limit, depth)
 	for i, piece := range list {
 		if !gjson.Get(piece, "index").Exists() {
-			list[i] = `{"index":` + index.Raw + "," + piece[1:]
+			list[i] = `{"index":` + index + "," + piece[1:]
 		}
 	}
 	return list

@@ -1,7 +1,6 @@
 package answer
 
 import (
-	"slices"
 	"strconv"
 
 	"github.com/tidwall/gjson"
@@ -55,7 +54,7 @@ func (v *value) merge(key string, r gjson.Result, depth int) {
 			*v = value{kind: '['}
 		}
 		r.ForEach(func(_, child gjson.Result) bool {
-			v.item(child).merge("", child, depth+1)
+			v.item(key, child).merge("", child, depth+1)
 			return true
 		})
 	}
@@ -71,26 +70,32 @@ func (v *value) mergeString(key, text string) {
 	v.text = append(v.text, text...)
 }
 
-// member returns the member called name, adding it if it is new.
-func (v *value) member(name string) *value {
+// find returns the member called name, nil if there is none.
+func (v *value) find(name string) *value {
 	for i := range v.members {
 		if v.members[i].key == name {
 			return v.members[i].held
 		}
+	}
+	return nil
+}
+
+// member returns the member called name, adding it if it is new.
+func (v *value) member(name string) *value {
+	if held := v.find(name); held != nil {
+		return held
 	}
 	held := &value{}
 	v.members = append(v.members, member{key: name, held: held})
 	return held
 }
 
-// item returns the element of array v that child belongs to: the one with its index, or a new one.
-func (v *value) item(child gjson.Result) *value {
-	if child.IsObject() {
-		if index := child.Get("index"); index.Type == gjson.Number {
-			for _, it := range v.items {
-				if it.indexed(index.Raw) {
-					return it
-				}
+// item returns the element of array v, the member called key, that child belongs to: the one with its index, or a new one.
+func (v *value) item(key string, child gjson.Result) *value {
+	if index := itemIndex(key, child); index != "" {
+		for _, it := range v.items {
+			if it.index(key) == index {
+				return it
 			}
 		}
 	}
@@ -99,15 +104,28 @@ func (v *value) item(child gjson.Result) *value {
 	return it
 }
 
-// indexed reports whether v is an object whose index is the number raw.
-func (v *value) indexed(raw string) bool {
-	return v.kind == '{' && slices.ContainsFunc(v.members, func(m member) bool {
-		return m.key == "index" && m.held.kind == 'v' && string(m.held.text) == raw
-	})
+// itemIndex is the index of an element of the array called key, as it is written; "" if it has none. What maps tokens to
+// their logprobs, as text completions do, has none: there "index" is a token.
+func itemIndex(key string, item gjson.Result) string {
+	if index := item.Get("index"); item.IsObject() && index.Type == gjson.Number && key != "top_logprobs" {
+		return index.Raw
+	}
+	return ""
 }
 
-// append renders v as part of a message, where the elements of tool_calls have no index.
-func (v *value) append(b []byte) []byte {
+// index is the index of v, an element of the array called key; "" if it has none.
+func (v *value) index(key string) string {
+	held := v.find("index")
+	if v.kind != '{' || key == "top_logprobs" || held == nil || held.kind != 'v' || !number(held.text[0]) {
+		return ""
+	}
+	return string(held.text)
+}
+
+func number(first byte) bool { return first == '-' || first >= '0' && first <= '9' }
+
+// append renders v as part of a message, where the elements of tool_calls have no index, or of a delta, where they do.
+func (v *value) append(b []byte, indexes bool) []byte {
 	switch v.kind {
 	case '"':
 		b = append(b, '"')
@@ -118,7 +136,7 @@ func (v *value) append(b []byte) []byte {
 		comma := false
 		for _, m := range v.members {
 			b = appendKey(b, &comma, m.key)
-			b = m.held.appendChild(b, m.key)
+			b = m.held.appendChild(b, m.key, indexes)
 		}
 		return append(b, '}')
 	case '[':
@@ -127,7 +145,7 @@ func (v *value) append(b []byte) []byte {
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = it.append(b)
+			b = it.append(b, indexes)
 		}
 		return append(b, ']')
 	case 'v':
@@ -137,16 +155,16 @@ func (v *value) append(b []byte) []byte {
 	}
 }
 
-func (v *value) appendChild(b []byte, key string) []byte {
-	if key != "tool_calls" || v.kind != '[' {
-		return v.append(b)
+func (v *value) appendChild(b []byte, key string, indexes bool) []byte {
+	if indexes || key != "tool_calls" || v.kind != '[' {
+		return v.append(b, indexes)
 	}
 	b = append(b, '[')
 	for i, it := range v.items {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = it.without("index").append(b)
+		b = it.without("index").append(b, false)
 	}
 	return append(b, ']')
 }
