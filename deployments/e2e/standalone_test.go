@@ -77,6 +77,7 @@ func TestSluice(t *testing.T) {
 	t.Run("Tail_Get_List_Cancel", i.lookAtJobs)
 	t.Run("Retry", i.retry)
 	t.Run("Keys_Tenants", i.keysAndTenants)
+	t.Run("Webhooks", i.webhooks)
 	t.Run("Doctor_FindsWhatIsWrong", i.doctor)
 	t.Run("Viewer_MayReadAndNoMore", i.viewerReads)
 	t.Run("Reference_IsServed", i.referenceServed)

@@ -25,7 +25,7 @@ const (
 	tick       = time.Second            // how often the store is asked for what is due
 	breath     = 20 * time.Millisecond  // the least time between two questions
 	hold       = time.Minute            // a delivery in the queue is handed out again after this
-	margin     = 30 * time.Second       // and one that is being sent after this and the time-out
+	margin     = 15 * time.Second       // and one that is being sent after this and the time-out
 	page       = 200                    // notices taken in one transaction
 	pruneEvery = time.Minute            // how often old deliveries are looked for
 	retention  = 30 * 24 * time.Hour    // how long an ended delivery can be looked up
