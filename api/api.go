@@ -19,10 +19,12 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"sluice/api/internal/access"
+	"sluice/api/internal/attend"
 	"sluice/api/internal/delivery"
 	"sluice/api/internal/intake"
 	"sluice/api/internal/jobs"
 	"sluice/api/internal/keys"
+	"sluice/api/internal/openai"
 	"sluice/api/internal/page"
 	"sluice/api/internal/problem"
 	"sluice/api/internal/request"
@@ -232,6 +234,10 @@ func routes(stopping context.Context, c Config, back *backend.Backend, log *slog
 	})
 	keys.Register(native, back.Store, log)
 	webhooks.Register(native, back.Store, c.Webhooks.AllowPrivate(), log)
+	desk := attend.New(back.Store, back.Log, in, guard, attend.Options{
+		Heartbeat: c.Heartbeat, Write: c.ClientLimit, Grace: c.StopLimit * 3 / 4, Stopping: stopping,
+	}, log)
+	openai.Register(native, openai.Parts{Intake: in, Desk: desk, Store: back.Store, Log: back.Log, Limits: back.Limit, Logger: log})
 	registerHealth(native, back.Ready, log)
 	problem.Describe(native.OpenAPI())
 	reference, err := page.Reference(native.OpenAPI())
@@ -239,7 +245,7 @@ func routes(stopping context.Context, c Config, back *backend.Backend, log *slog
 		return nil, err
 	}
 	mux.Handle("GET /docs", reference)
-	return wrap(c.web(envelope(mux)), log), nil
+	return wrap(c.web(envelope(mux, native.OpenAPI())), log), nil
 }
 
 func minter(path string) (*credential.Minter, error) {

@@ -123,7 +123,7 @@ func (s *Store) ChangeWebhook(ctx context.Context, tenant, id string, at time.Ti
 func (s *Store) DeleteWebhook(ctx context.Context, tenant, id string) error {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
-	_, err := affected(s.db.NewDelete().Model((*webhookRow)(nil)).Where("id = ?", text(id)).Where("tenant = ?", text(tenant)).Exec(ctx))
+	err := affected(s.db.NewDelete().Model((*webhookRow)(nil)).Where("id = ?", text(id)).Where("tenant = ?", text(tenant)).Exec(ctx))
 	if errors.Is(err, sql.ErrNoRows) {
 		err = completion.ErrNotFound
 	}

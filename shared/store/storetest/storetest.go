@@ -78,6 +78,8 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"Delivery/Resend":            deliveryResend,
 		"Delivery/PagesStayPut":      deliveryPages,
 		"Delivery/Prune":             deliveryPrune,
+		"Stored/List":                storedList,
+		"Stored/Change":              storedChange,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
