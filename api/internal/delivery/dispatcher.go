@@ -35,8 +35,8 @@ const (
 	redelivery = 100 * time.Millisecond // after a crash asynq gives a task back, of which nothing is left to do
 )
 
-// share lets two tenants whose receivers hang leave half of a process' default slots to the others.
-var share = store.Share{Webhook: 4, Tenant: 4, All: 100}
+// share lets a tenant whose receivers hang leave half of a process' default slots to the others.
+var share = store.Share{Webhook: 8, Tenant: 8, All: 100}
 
 // Dispatcher is one process' part in the deliveries; New makes it, Run runs it.
 type Dispatcher struct {

@@ -197,7 +197,7 @@ func TestSend_Unreachable(t *testing.T) {
 	require.NoError(t, err)
 	nobody := l.Addr().String()
 	require.NoError(t, l.Close())
-	untrusted := httptest.NewUnstartedServer(http.HandlerFunc(status(200)))
+	untrusted := httptest.NewUnstartedServer(status(200))
 	untrusted.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
 	untrusted.StartTLS()
 	t.Cleanup(untrusted.Close)

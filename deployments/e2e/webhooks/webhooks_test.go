@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -80,14 +81,14 @@ func start(t *testing.T) installation {
 	return installation{api.WithKey(s.Key()), dir}
 }
 
-// receive runs the SDK's receiver and returns its address and what it prints.
-func receive(t *testing.T, secret string) (url string, lines *bufio.Scanner) {
+// receive runs a receiver and returns its address and what it prints.
+func receive(t *testing.T, script []byte, secret string) (url string, lines *bufio.Scanner) {
 	t.Helper()
 	dir := t.TempDir()
-	require.NoError(t, npm.Copy(dir, filepath.Join("testdata", "receiver.mjs")))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "receiver.mjs"), script, 0o600))
 	require.NoError(t, os.Symlink(modules, filepath.Join(dir, "node_modules")))
-	cmd := exec.CommandContext(t.Context(), "node", filepath.Join(dir, "receiver.mjs"), secret)
-	cmd.Stderr = t.Output()
+	cmd := exec.CommandContext(t.Context(), "node", filepath.Join(dir, "receiver.mjs"))
+	cmd.Env, cmd.Stderr = append(os.Environ(), "OPENAI_WEBHOOK_SECRET="+secret), t.Output()
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
@@ -124,7 +125,9 @@ func TestUnwrap(t *testing.T) {
 	i := start(t)
 	hook, err := i.CreateWebhook(t.Context(), client.WebhookCreation{URL: "http://127.0.0.1:1"})
 	require.NoError(t, err)
-	url, lines := receive(t, hook.Secret)
+	script, err := os.ReadFile(filepath.Join("testdata", "receiver.mjs"))
+	require.NoError(t, err)
+	url, lines := receive(t, script, hook.Secret)
 	hook, err = i.ChangeWebhook(t.Context(), hook.ID, client.WebhookChange{URL: &url})
 	require.NoError(t, err)
 
@@ -152,6 +155,27 @@ func TestUnwrap(t *testing.T) {
 	_, err = i.TestWebhook(t.Context(), hook.ID)
 	require.NoError(t, err)
 	require.Contains(t, events(t, lines, 1), "webhook.test", "the receiver has not changed its secret yet")
+}
+
+// The receiver of docs/webhooks.md does what the page says.
+func TestPage_ReceiverRuns(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "webhooks.md"))
+	require.NoError(t, err)
+	script := regexp.MustCompile("(?s)```js\n(.*?)```").FindSubmatch(page)
+	require.NotNil(t, script)
+	require.Contains(t, string(script[1]), ".listen(3000)")
+	here := strings.Replace(string(script[1]), ".listen(3000)", `.listen(0, "127.0.0.1", function () { console.log("listening " + this.address().port); })`, 1)
+	i := start(t)
+	hook, err := i.CreateWebhook(t.Context(), client.WebhookCreation{URL: "http://127.0.0.1:1"})
+	require.NoError(t, err)
+	url, lines := receive(t, []byte(here), hook.Secret)
+	_, err = i.ChangeWebhook(t.Context(), hook.ID, client.WebhookChange{URL: &url})
+	require.NoError(t, err)
+	_, err = i.TestWebhook(t.Context(), hook.ID)
+	require.NoError(t, err)
+	require.True(t, lines.Scan())
+	require.Equal(t, "webhook.test "+hook.ID, lines.Text())
 }
 
 // response stores a job of /v1/responses that no worker takes.

@@ -195,9 +195,13 @@ func noticeResponse(t *testing.T, s *store.Store) {
 		reason string
 		typ    string
 	}{
-		{completion.Completed, "stop", "response.completed"}, {completion.Completed, "", "response.completed"},
-		{completion.Completed, "length", "response.incomplete"}, {completion.Completed, "content_filter", "response.incomplete"},
-		{completion.Failed, "length", "response.failed"}, {completion.Cancelled, "", "response.cancelled"}, {completion.Expired, "", "response.failed"},
+		{completion.Completed, "stop", "response.completed"},
+		{completion.Completed, "", "response.completed"},
+		{completion.Completed, "length", "response.incomplete"},
+		{completion.Completed, "content_filter", "response.incomplete"},
+		{completion.Failed, "length", "response.failed"},
+		{completion.Cancelled, "", "response.cancelled"},
+		{completion.Expired, "", "response.failed"},
 	} {
 		job := claim(t, s, add(t, s, func(j *completion.Job) { j.Endpoint = completion.EndpointResponses }), "w1")
 		o := outcome(c.state)

@@ -1,11 +1,11 @@
 // Receives webhooks as deployments/docs/webhooks.md shows it, and prints for each what the official SDK makes of it: a line of
 // JSON. Beside each event it tries what an attacker would, and prints what the SDK says to that.
 //
-// usage: node receiver.mjs WHSEC
+// usage: OPENAI_WEBHOOK_SECRET=whsec_… node receiver.mjs
 import { createServer } from "node:http";
 import OpenAI from "openai";
 
-const client = new OpenAI({ apiKey: "unused", webhookSecret: process.argv[2] });
+const client = new OpenAI({ apiKey: "unused", webhookSecret: process.env.OPENAI_WEBHOOK_SECRET });
 
 async function refusal(body, headers, secret) {
   try {
