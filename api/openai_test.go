@@ -222,7 +222,7 @@ func TestChat_FailsEarly(t *testing.T) {
 		"Model":       {completion.Error{Code: completion.CodeUpstreamRejected, UpstreamStatus: 404, UpstreamCode: "model_not_found"}, 404, "model_not_found", "", "false"},
 		"Form":        {completion.Error{Code: completion.CodeUpstreamRejected, UpstreamStatus: 422}, 422, "upstream_rejected", "", "false"},
 		"OurKey":      {completion.Error{Code: completion.CodeUpstreamRejected, UpstreamStatus: 401}, 502, "upstream_rejected", "", "false"},
-		"RateLimited": {completion.Error{Code: completion.CodeRateLimited, Retryable: true, UpstreamStatus: 429}, 429, "upstream_rate_limited", "", ""},
+		"RateLimited": {completion.Error{Code: completion.CodeRateLimited, Retryable: true, UpstreamStatus: 429, RetryAfter: completion.Wait(2500 * time.Millisecond)}, 429, "upstream_rate_limited", "", ""},
 		"Quota":       {completion.Error{Code: completion.CodeQuota, UpstreamStatus: 429}, 429, "insufficient_quota", "", "false"},
 		"Down":        {completion.Error{Code: completion.CodeUnreachable, Retryable: true}, 502, "upstream_unreachable", "", ""},
 	} {
@@ -238,6 +238,10 @@ func TestChat_FailsEarly(t *testing.T) {
 				require.Equal(t, c.code, gjson.Get(text, "error.code").Str)
 				require.Equal(t, c.param, gjson.Get(text, "error.param").Str)
 				require.Equal(t, c.retry, asked.resp.Header.Get("X-Should-Retry"))
+				if c.failure.RetryAfter > 0 {
+					require.Equal(t, "3", asked.resp.Header.Get("Retry-After"))
+					require.Equal(t, "2500", asked.resp.Header.Get("Retry-After-Ms"))
+				}
 				require.Equal(t, w.job.ID, asked.resp.Header.Get("X-Sluice-Job-Id"))
 			})
 		}
