@@ -65,6 +65,8 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"Models/Replace":             modelsReplace,
 		"Models/Age":                 modelsAge,
 		"Models/ManyAtOnce":          modelsAtOnce,
+		"Stored/List":                storedList,
+		"Stored/Change":              storedChange,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
