@@ -94,10 +94,12 @@ func (c Config) Validate() error {
 
 const (
 	authOff       = "off"
-	passUnknown   = "pass"
 	minCredential = 5 * time.Second
 	maxCredential = 24 * time.Hour
 )
+
+// PassUnknown is the UnknownModels that asks the upstream.
+const PassUnknown = "pass"
 
 // NeedsKeys reports whether requests need an API key.
 func (c Config) NeedsKeys() bool { return c.Auth != authOff }
@@ -231,7 +233,7 @@ func routes(stopping context.Context, c Config, back *backend.Backend, log *slog
 		Stream: jobs.Stream{NATSURL: c.PublicNATSURL, WebSocketURL: c.PublicWebSocketURL}, ViewTime: c.CredentialTTL,
 	})
 	keys.Register(native, back.Store, log)
-	models := catalog.New(back.Store, c.UnknownModels == passUnknown)
+	models := catalog.New(back.Store, c.UnknownModels == PassUnknown)
 	catalog.Register(native, models, log)
 	desk := attend.New(back.Store, back.Log, in, guard, attend.Options{
 		Heartbeat: c.Heartbeat, Write: c.ClientLimit, Grace: c.StopLimit * 3 / 4, Stopping: stopping,

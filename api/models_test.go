@@ -78,7 +78,7 @@ func TestModels_Unknown(t *testing.T) {
 	_, jobs := s.do(t, http.MethodGet, "/v1/jobs", "")
 	require.Empty(t, gjson.Get(jobs, "data").Array())
 
-	s = setup(t, func(c *api.Config) { c.UnknownModels = "pass" })
+	s = setup(t, func(c *api.Config) { c.UnknownModels = api.PassUnknown })
 	require.NoError(t, s.back.Store.SetModels(t.Context(), list))
 	for path, body := range bodies {
 		asked := s.ask(t, path, body)

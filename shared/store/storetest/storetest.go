@@ -61,12 +61,12 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"Key/Use":                    keyUse,
 		"Key/I8_Revoke":              keyRevoke,
 		"Limits/Set":                 limitsSet,
+		"Stored/List":                storedList,
+		"Stored/Change":              storedChange,
 		"Models/RoundTrip":           modelsRoundTrip,
 		"Models/Replace":             modelsReplace,
 		"Models/Age":                 modelsAge,
 		"Models/ManyAtOnce":          modelsAtOnce,
-		"Stored/List":                storedList,
-		"Stored/Change":              storedChange,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
