@@ -400,3 +400,24 @@ func TestEmbeddings(t *testing.T) {
 	w.finish(completion.Outcome{State: completion.Completed, Result: []byte(result), At: time.Now()})
 	require.Equal(t, result, asked.whole(), "as the upstream wrote it")
 }
+
+// A revocation ends what the key has asked for, and stops the spending.
+func TestChat_I8_KeyIsRevoked(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	key := completion.KeyOf("sk-sluice-soon-gone", "acme", completion.Scopes, time.Now())
+	require.NoError(t, s.back.Store.AddKey(t.Context(), key))
+	asked := s.ask(t, chatPath, streaming(""), "Authorization", "Bearer sk-sluice-soon-gone")
+	w := s.act(t)
+	w.say(first)
+	require.NotEmpty(t, asked.data())
+	_, err := s.back.Store.RevokeKey(t.Context(), "acme", key.ID, time.Now())
+	require.NoError(t, err)
+	_, end := asked.rest()
+	require.Equal(t, "invalid_api_key", gjson.Get(end, "error.code").Str, end)
+	require.Eventually(t, func() bool {
+		job, err := s.back.Store.Get(t.Context(), w.job.Ref())
+		require.NoError(t, err)
+		return job.CancelRequested
+	}, 10*time.Second, time.Millisecond)
+}
