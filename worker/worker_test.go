@@ -36,6 +36,7 @@ func TestWorker_I1_StartsAndStops(t *testing.T) {
 		InteractiveSlots: 4, BatchSlots: 4, InteractiveAttempts: 1, BatchAttempts: 1, RetryBase: time.Millisecond, RetryMax: time.Millisecond,
 		GenerationLimit: time.Minute, PublishLimit: time.Minute, DrainLimit: time.Millisecond,
 		UpstreamName: "sim", UpstreamURL: server.URL + "/v1", UpstreamIdle: time.Minute, UpstreamHeader: time.Minute, UpstreamBytes: 1 << 20,
+		ModelsInterval: time.Minute,
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -80,6 +81,10 @@ func TestWorker_I1_StartsAndStops(t *testing.T) {
 		require.Zero(t, stored.Tries)
 		require.Equal(t, modelsim.AnswerOf(20, "hi"), gjson.GetBytes(stored.Result, "choices.0.message.content").Str)
 	}
+	require.Eventually(t, func() bool {
+		lists, err := back.Store.Models(t.Context(), time.Now())
+		return err == nil && len(lists) == 1 && lists[0].Upstream == "sim" && gjson.GetBytes(lists[0].Models, "#.id").Raw == `["sim","sim-instant"]`
+	}, time.Minute, 10*time.Millisecond)
 	cancel()
 	workers.Wait()
 }

@@ -110,10 +110,10 @@ func (s *Store) Unstore(ctx context.Context, ref completion.Ref) error {
 			final = append(final, state)
 		}
 	}
-	_, err := affected(s.db.NewDelete().Model((*jobRow)(nil)).Where("id = ?", text(ref.Job)).Where("tenant = ?", text(ref.Tenant)).
+	err := affected(s.db.NewDelete().Model((*jobRow)(nil)).Where("id = ?", text(ref.Job)).Where("tenant = ?", text(ref.Tenant)).
 		Where("stored").Where("state IN (?)", bun.List(final)).Exec(ctx))
 	if errors.Is(err, sql.ErrNoRows) {
-		_, err = affected(s.db.NewUpdate().Model((*jobRow)(nil)).Where("id = ?", text(ref.Job)).Where("tenant = ?", text(ref.Tenant)).
+		err = affected(s.db.NewUpdate().Model((*jobRow)(nil)).Where("id = ?", text(ref.Job)).Where("tenant = ?", text(ref.Tenant)).
 			Where("stored").Set("stored = ?", false).Set("updated_at = ?", stamp(time.Now())).Exec(ctx))
 	}
 	if err != nil {

@@ -18,10 +18,8 @@ import (
 func embed(t *testing.T, status int, body string) (answer json.RawMessage, asked string, err error) {
 	t.Helper()
 	u := setup(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		b, readErr := io.ReadAll(r.Body)
-		require.NoError(t, readErr)
-		require.Equal(t, "/v1/embeddings", r.URL.Path)
-		asked = string(b)
+		b, _ := io.ReadAll(r.Body)
+		asked = r.URL.Path + " " + string(b)
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, body)
 	}), Config{MaxAnswerBytes: 1 << 10, IdleLimit: 10 * time.Second})
@@ -44,7 +42,7 @@ func TestStream_Embeddings(t *testing.T) {
 		answer, asked, err := embed(t, http.StatusOK, " "+body+"\n")
 		require.NoError(t, err)
 		require.Equal(t, body, string(answer), "as the upstream wrote it")
-		require.Equal(t, `{"model":"m", "input":["a"],"dimensions":1e0,"x":{}}`, asked, "as the caller wrote it")
+		require.Equal(t, `/v1/embeddings {"model":"m", "input":["a"],"dimensions":1e0,"x":{}}`, asked, "as the caller wrote it")
 	}
 }
 
@@ -99,11 +97,10 @@ func TestStream_Completions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			asked := ""
 			u := setup(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				b, err := io.ReadAll(r.Body)
-				require.NoError(t, err)
-				require.Equal(t, "/v1/completions", r.URL.Path)
-				require.JSONEq(t, `{"model":"m","prompt":`+c.prompt+`,"stream":true,"stream_options":{"include_usage":true}}`, string(b))
+				b, _ := io.ReadAll(r.Body)
+				asked = r.URL.Path + " " + string(b)
 				for _, l := range c.lines {
 					_, _ = io.WriteString(w, "data: "+l+"\n\n")
 				}
@@ -123,6 +120,7 @@ func TestStream_Completions(t *testing.T) {
 			} else {
 				require.NoError(t, err)
 			}
+			require.Equal(t, `/v1/completions {"model":"m","prompt":`+c.prompt+`,"stream":true,"stream_options":{"include_usage":true}}`, asked)
 			require.Len(t, chunks, c.chunks)
 			require.Equal(t, "text_completion", gjson.GetBytes(chunks[0], "object").Str)
 		})
