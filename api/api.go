@@ -19,9 +19,11 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"sluice/api/internal/access"
+	"sluice/api/internal/attend"
 	"sluice/api/internal/intake"
 	"sluice/api/internal/jobs"
 	"sluice/api/internal/keys"
+	"sluice/api/internal/openai"
 	"sluice/api/internal/page"
 	"sluice/api/internal/problem"
 	"sluice/api/internal/request"
@@ -226,6 +228,10 @@ func routes(stopping context.Context, c Config, back *backend.Backend, log *slog
 		Stream: jobs.Stream{NATSURL: c.PublicNATSURL, WebSocketURL: c.PublicWebSocketURL}, ViewTime: c.CredentialTTL,
 	})
 	keys.Register(native, back.Store, log)
+	desk := attend.New(back.Store, back.Log, in, guard, attend.Options{
+		Heartbeat: c.Heartbeat, Write: c.ClientLimit, Grace: c.StopLimit * 3 / 4, Stopping: stopping,
+	}, log)
+	openai.Register(native, openai.Parts{Intake: in, Desk: desk, Store: back.Store, Log: back.Log, Limits: back.Limit, Logger: log})
 	registerHealth(native, back.Ready, log)
 	problem.Describe(native.OpenAPI())
 	reference, err := page.Reference(native.OpenAPI())
@@ -233,7 +239,7 @@ func routes(stopping context.Context, c Config, back *backend.Backend, log *slog
 		return nil, err
 	}
 	mux.Handle("GET /docs", reference)
-	return wrap(c.web(envelope(mux)), log), nil
+	return wrap(c.web(envelope(mux, native.OpenAPI())), log), nil
 }
 
 func minter(path string) (*credential.Minter, error) {

@@ -6,7 +6,11 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"sluice/api/internal/problem"
 	"sluice/shared/completion"
@@ -61,7 +65,8 @@ func requestID(r *http.Request) string {
 }
 
 // envelope answers in the error envelope where the mux would answer in plain text: no such route, no such method.
-func envelope(mux *http.ServeMux) http.Handler {
+func envelope(mux *http.ServeMux, doc *huma.OpenAPI) http.Handler {
+	there := endpoints(doc)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h, pattern := mux.Handler(r)
 		if pattern != "" {
@@ -79,8 +84,20 @@ func envelope(mux *http.ServeMux) http.Handler {
 			problem.Write(w, completion.NewError(completion.CodeMethod, fmt.Sprintf("%s is not allowed here; there is %s.", r.Method, allow)))
 			return
 		}
-		problem.Write(w, completion.NewError(completion.CodeNotFound, "There is no such route; /docs lists them all."))
+		problem.Write(w, completion.NewError(completion.CodeNotFound, "There is no such route. "+there))
 	})
+}
+
+// endpoints names what there is under /v1, for those who ask for something else.
+func endpoints(doc *huma.OpenAPI) string {
+	var paths []string
+	for path := range doc.Paths {
+		if strings.HasPrefix(path, "/v1/") && strings.Count(path, "/") <= 3 && !strings.Contains(path, "{") {
+			paths = append(paths, path)
+		}
+	}
+	slices.Sort(paths)
+	return "There are " + strings.Join(paths, ", ") + "; /docs lists all."
 }
 
 // bareAnswer keeps the status and headers of an answer and drops its body.

@@ -38,7 +38,10 @@ func (s *server) operations(t *testing.T) []operation {
 var open = []string{"/healthz", "/readyz"}
 
 // bodies are those of routes that take one.
-var bodies = map[string]string{"/v1/jobs": chat, "/v1/keys": `{"name":"x"}`}
+var bodies = map[string]string{
+	"/v1/jobs": chat, "/v1/keys": `{"name":"x"}`, chatPath: streaming(""), chatPath + "/{id}": `{"metadata":{}}`,
+	"/v1/completions": `{"model":"m","prompt":"hi"}`, "/v1/embeddings": `{"model":"m","input":"hi"}`,
+}
 
 // TestWall_I8_Routes is the matrix: every route with every kind of bad key, and as another tenant.
 func TestWall_I8_Routes(t *testing.T) {

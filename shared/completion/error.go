@@ -43,6 +43,7 @@ const (
 	CodeUpstreamRejected Code = "upstream_rejected"
 	CodeUpstreamGarbage  Code = "upstream_invalid"
 	CodeAnswerTooLarge   Code = "answer_too_large"
+	CodeDiverged         Code = "stream_diverged"
 )
 
 // Kind is what follows from a code.
@@ -90,6 +91,7 @@ var kinds = map[Code]Kind{
 	CodeUpstream:         {http.StatusBadGateway, typeServer, true, "The upstream failed."},
 	CodeUpstreamRejected: {http.StatusBadRequest, typeInvalid, false, "The upstream refused the request."},
 	CodeUpstreamGarbage:  {http.StatusBadGateway, typeServer, true, "The upstream sent what is not a chat completion stream."},
+	CodeDiverged:         {http.StatusBadGateway, typeServer, false, "The answer had to be generated again, and differs from what was sent so far."},
 	CodeAnswerTooLarge:   {http.StatusBadGateway, typeServer, false, "The upstream's answer is larger than the limit."},
 }
 

@@ -80,7 +80,7 @@ func (s *Store) Retry(ctx context.Context, ref completion.Ref, attempt int, r co
 		if r.Counted {
 			query = query.Set("tries = tries + 1")
 		}
-		_, err = affected(query.Set("retry_at = ?", nullTime(r.RetryAt)).Where("NOT cancel_requested").Exec(ctx))
+		err = affected(query.Set("retry_at = ?", nullTime(r.RetryAt)).Where("NOT cancel_requested").Exec(ctx))
 	}
 	if err == nil || !errors.Is(err, sql.ErrNoRows) {
 		return wrap(err, "queue job %s again", ref.Job)
@@ -134,15 +134,15 @@ func (s *Store) Finish(ctx context.Context, ref completion.Ref, attempt int, o c
 }
 
 // affected turns an update that found no row into sql.ErrNoRows.
-func affected(result sql.Result, err error) (int64, error) {
+func affected(result sql.Result, err error) error {
 	if err != nil {
-		return 0, err
+		return err
 	}
 	n, err := result.RowsAffected()
 	if err == nil && n == 0 {
 		err = sql.ErrNoRows
 	}
-	return n, err
+	return err
 }
 
 // wrap adds the act to an error, and nil to nil.

@@ -6,6 +6,7 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -77,9 +78,10 @@ const enqueueLimit = 2 * time.Second
 
 // Body is a submission as it came, before it is read.
 type Body struct {
-	Bytes []byte
-	Type  string // Content-Type
-	Key   string // Idempotency-Key; "" for none
+	Endpoint completion.Endpoint // whose body it is; "": the native face's
+	Bytes    []byte
+	Type     string // Content-Type
+	Key      string // Idempotency-Key; "" for none
 }
 
 // hash is what the key must match when it is used again.
@@ -87,8 +89,12 @@ func (b *Body) hash() string {
 	if b.Key == "" {
 		return ""
 	}
-	sum := sha256.Sum256(b.Bytes)
-	return hex.EncodeToString(sum[:])
+	h := sha256.New()
+	if b.Endpoint != "" { // the same bytes may be a body of several endpoints
+		h.Write([]byte(b.Endpoint + "\n"))
+	}
+	h.Write(b.Bytes)
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // Allow counts a submission against the tenant's rate and checks what can be said of it unread.
@@ -110,7 +116,7 @@ func (i *Intake) NewJob(ctx context.Context, tenant string, b Body) completion.J
 	now := time.Now()
 	return completion.Job{
 		ID: completion.NewJobID(), Tenant: tenant, Lane: completion.Interactive, State: completion.Queued,
-		Endpoint: completion.EndpointChat, IdempotencyKey: b.Key, BodyHash: b.hash(),
+		Endpoint: cmp.Or(b.Endpoint, completion.EndpointChat), IdempotencyKey: b.Key, BodyHash: b.hash(),
 		RequestID: completion.RequestID(ctx), CreatedAt: now, UpdatedAt: now,
 	}
 }

@@ -7,15 +7,14 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"sluice/api/internal/access"
+	"sluice/api/internal/attend"
 	"sluice/api/internal/sse"
 	"sluice/shared/completion"
-	"sluice/shared/limit"
 )
 
 type eventsInput struct {
@@ -76,31 +75,11 @@ func (f *Face) events(ctx context.Context, in *eventsInput) (*huma.StreamRespons
 		r, w := humago.Unwrap(c)
 		ctx, cancel := context.WithCancelCause(r.Context())
 		var watching sync.WaitGroup
-		watching.Go(func() { f.watch(ctx, caller, place, cancel) })
+		watching.Go(func() { attend.Watch(ctx, f.Guard, caller, place, cancel) })
 		f.follow(ctx, w, job, after)
 		cancel(nil)
 		watching.Wait() // it renews the place that is given up now
 	}}, nil
-}
-
-// watch ends a stream whose caller's key has ended (I8), and keeps the stream's place among its tenant's, until ctx ends.
-func (f *Face) watch(ctx context.Context, caller access.Caller, place *limit.Stream, end context.CancelCauseFunc) {
-	check, renew := time.NewTicker(access.Fresh), time.NewTicker(limit.Renew)
-	defer check.Stop()
-	defer renew.Stop()
-	for {
-		select {
-		case <-check.C:
-			if err := f.Guard.Still(ctx, caller); err != nil {
-				end(err)
-				return
-			}
-		case <-renew.C:
-			place.Renew(ctx)
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 // follow writes records until the final one, the client's end or the server's.

@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"sluice/api/internal/access"
+	"sluice/api/internal/attend"
 	"sluice/api/internal/intake"
 	"sluice/api/internal/request"
 	"sluice/shared/completion"
@@ -35,11 +36,6 @@ type Limits interface {
 	Stream(ctx context.Context, tenant string) (*limit.Stream, error)
 }
 
-// Guard knows whether a caller's key still opens anything.
-type Guard interface {
-	Still(ctx context.Context, c access.Caller) error
-}
-
 // Mint makes credentials for viewers.
 type Mint interface {
 	Stream(ref completion.Ref, expires time.Time) (credential.Credential, error)
@@ -52,7 +48,7 @@ type Parts struct {
 	Store  Store
 	Log    completion.Log
 	Limits Limits
-	Guard  Guard
+	Guard  attend.Guard
 	Mint   Mint // nil: there are no credentials, and clients are not told where NATS is
 	Logger *slog.Logger
 }

@@ -3,6 +3,7 @@
 package problem
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -41,10 +42,27 @@ func Of(err error) *Problem {
 	e := completion.AsError(err)
 	kind := e.Code.Kind()
 	p := &Problem{status: kind.Status, err: e, Failure: Failure{Message: e.Message, Type: kind.Type, Code: string(e.Code)}}
+	if e.Code == completion.CodeUpstreamRejected {
+		p.status = passed(e.UpstreamStatus, kind.Status)
+		p.Failure.Code = cmp.Or(e.UpstreamCode, p.Failure.Code)
+	}
 	if e.Param != "" {
 		p.Failure.Param = &e.Param
 	}
 	return p
+}
+
+// passed is the status of a request that the upstream refused: its own where it speaks of the request, and a bad gateway
+// where it speaks of the service, for instance of its key.
+func passed(upstream, otherwise int) int {
+	switch upstream {
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity:
+		return upstream
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
+		return http.StatusBadGateway
+	default:
+		return otherwise
+	}
 }
 
 // Answer is how a face returns err: as a Problem, and logged here, at the edge, if the fault is ours. A nil err is nil.

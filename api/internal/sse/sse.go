@@ -77,6 +77,13 @@ func (s *Stream) comment() error {
 // Open sends the headers at once, for a stream that may have nothing to say for long.
 func (s *Stream) Open() error { return s.comment() }
 
+// Begun reports whether anything was written, and with it the headers.
+func (s *Stream) Begun() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.begun
+}
+
 // End closes the stream: with 204 if nothing was ever written. The connection may be used again.
 func (s *Stream) End() {
 	s.mu.Lock()

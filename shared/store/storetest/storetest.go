@@ -61,6 +61,8 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"Key/Use":                    keyUse,
 		"Key/I8_Revoke":              keyRevoke,
 		"Limits/Set":                 limitsSet,
+		"Stored/List":                storedList,
+		"Stored/Change":              storedChange,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

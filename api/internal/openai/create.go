@@ -1,0 +1,157 @@
+package openai
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/tidwall/gjson"
+
+	"sluice/api/internal/access"
+	"sluice/api/internal/attend"
+	"sluice/api/internal/intake"
+	"sluice/api/internal/request"
+	"sluice/api/internal/sse"
+	"sluice/shared/completion"
+	"sluice/shared/limit"
+)
+
+type createInput struct {
+	Key          string `header:"Idempotency-Key" doc:"Asking again with the same key and body joins the existing job and its stream; with another body it is a 409."`
+	OnDisconnect string `header:"X-Sluice-On-Disconnect" enum:"continue,cancel" doc:"What becomes of the job when the client leaves before the end. By default it is cancelled, unless it is stored or has an idempotency key."`
+	Type         string `header:"Content-Type" hidden:"true"`
+	RawBody      []byte `contentType:"application/json"`
+}
+
+// kept reports whether a job goes on when its client leaves.
+func (in *createInput) kept(stored bool) bool {
+	if in.OnDisconnect != "" {
+		return in.OnDisconnect == "continue"
+	}
+	return stored || in.Key != ""
+}
+
+func (f *Face) registerCreate(api huma.API) {
+	for _, e := range []struct {
+		endpoint           completion.Endpoint
+		id, title, example string
+	}{
+		{completion.EndpointChat, "create-chat-completion", "chat completion", `{"model":"sim","messages":[{"role":"user","content":"hello"}]}`},
+		{completion.EndpointCompletions, "create-completion", "text completion", `{"model":"sim","prompt":"hello"}`},
+		{completion.EndpointEmbeddings, "create-embedding", "list of embeddings", `{"model":"sim","input":"hello"}`},
+	} {
+		op := huma.Operation{
+			OperationID: e.id, Method: http.MethodPost, Path: string(e.endpoint), Tags: tags,
+			Errors:   []int{400, 401, 403, 404, 409, 413, 415, 429, 502, 503, 504},
+			Security: access.Needs(completion.ScopeSubmit), SkipValidateBody: true, MaxBodyBytes: request.MaxBytes, BodyReadTimeout: time.Minute,
+			Summary: "Create a " + e.title, Description: "As the OpenAI API has it, through the queue: the headers x-sluice-job-id and " +
+				"x-sluice-subject name the job behind it. Parameters reach the upstream as they are, unknown ones included.",
+		}
+		huma.Register(api, op, func(ctx context.Context, in *createInput) (*huma.StreamResponse, error) {
+			return f.create(ctx, e.endpoint, in)
+		})
+		describe(api.OpenAPI().Paths[op.Path].Post, e.endpoint, e.example)
+	}
+}
+
+// describe says what the route takes and answers, whose bodies are read and written as bytes.
+func describe(op *huma.Operation, e completion.Endpoint, example string) {
+	object := &huma.Schema{Type: "object", AdditionalProperties: true}
+	op.RequestBody.Content["application/json"] = &huma.MediaType{Schema: object, Example: json.RawMessage(example)}
+	op.Responses["200"] = &huma.Response{Description: "The answer", Content: map[string]*huma.MediaType{"application/json": {Schema: object}}}
+	if e.Streams() {
+		op.Responses["200"].Content["text/event-stream"] = &huma.MediaType{Schema: &huma.Schema{Type: "string"}}
+	}
+}
+
+func (f *Face) create(ctx context.Context, e completion.Endpoint, in *createInput) (*huma.StreamResponse, error) {
+	caller, body := access.Of(ctx), intake.Body{Endpoint: e, Bytes: in.RawBody, Type: in.Type, Key: in.Key}
+	if err := f.Intake.Allow(ctx, caller.Tenant, body); err != nil {
+		return nil, f.answer(ctx, err)
+	}
+	job := f.Intake.NewJob(ctx, caller.Tenant, body)
+	form, err := f.read(&job, in.RawBody)
+	if err != nil {
+		return nil, f.answer(ctx, err)
+	}
+	var place *limit.Stream
+	if form.stream {
+		if place, err = f.Limits.Stream(ctx, caller.Tenant); err != nil {
+			return nil, f.answer(ctx, err)
+		}
+	}
+	stored, created, err := f.Intake.Accept(ctx, &job)
+	if err != nil {
+		if place != nil {
+			place.Close()
+		}
+		return nil, f.answer(ctx, err)
+	}
+	client := attend.Client{Ref: stored.Ref(), Caller: caller, Place: place, Keep: in.kept(stored.Stored)}
+	return &huma.StreamResponse{Body: func(c huma.Context) {
+		_, w := humago.Unwrap(c)
+		attend.Introduce(w.Header(), stored.Ref(), created)
+		if !form.stream {
+			f.Desk.Wait(c, client, reply)
+			return
+		}
+		t := &teller{face: f, form: form, job: stored}
+		f.Desk.Stream(c, client, t.tell, fail)
+	}}, nil
+}
+
+// reply writes a job's answer in one piece.
+func reply(w http.ResponseWriter, job completion.Job) error {
+	switch {
+	case job.State != completion.Completed:
+		return attend.Ended(job)
+	case job.Endpoint == completion.EndpointEmbeddings:
+		return write(w, job.Result)
+	default:
+		return write(w, object(&job, nil))
+	}
+}
+
+// fail ends an event stream with an error, as the SDKs expect it in mid-stream.
+func fail(s *sse.Stream, err error) {
+	_ = s.Send("", "", errorFrame(err)) // the client may be gone as well
+}
+
+// form is what the body says about the answer's shape.
+type form struct {
+	stream bool
+	usage  bool // the stream shall tell the usage
+}
+
+// read checks a body and puts what it says into the job.
+func (f *Face) read(job *completion.Job, body []byte) (form, error) {
+	root, err := request.Object(body)
+	if err != nil {
+		return form{}, err
+	}
+	if job.Model, err = request.Check(job.Endpoint, root, ""); err != nil {
+		return form{}, err
+	}
+	job.Request = body
+	stream, options := root.Get("stream").Bool(), root.Get("stream_options")
+	if !job.Endpoint.Streams() && stream {
+		return form{}, completion.Invalid("stream", "Embeddings cannot be streamed.")
+	}
+	if job.Endpoint.Streams() && !stream && options.IsObject() {
+		return form{}, completion.Invalid("stream_options", "The parameter \"stream_options\" is only allowed when \"stream\" is true.")
+	}
+	if job.Endpoint == completion.EndpointChat {
+		job.Stored = root.Get("store").Bool()
+		if job.Metadata, err = metadata(root); err != nil {
+			return form{}, err
+		}
+	}
+	return form{stream: stream, usage: options.Get("include_usage").Bool()}, nil
+}
+
+func metadata(root gjson.Result) (map[string]string, error) {
+	return request.Metadata(root.Get("metadata"))
+}
