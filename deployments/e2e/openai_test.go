@@ -40,7 +40,7 @@ func startOffice(t *testing.T) *office {
 	})
 	o.cluster = startServers(t, "OPENAI_BASE_URL="+o.back.url+"/v1")
 	o.cluster.migrate(t, "up")
-	o.keys = map[string]string{"": o.cluster.key, "wrong": "sk-nobody", "reader": o.cluster.newKey(t, "local", "read")}
+	o.keys = map[string]string{"": o.cluster.key, "wrong": "sk-nobody", "reader": o.cluster.newKey(t, "local", "read"), "other": o.cluster.newKey(t, "other", "submit,read")}
 	o.limit(t, "small", "--body-bytes", "300")
 	o.limit(t, "limited", "--submits-per-second", "0.001")
 	o.cluster.startAPI(t, "127.0.0.1:0").ready(t)

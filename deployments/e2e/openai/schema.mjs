@@ -14,6 +14,8 @@ import type * as responses from "openai/resources/responses/responses";
 import type { InputItemListParams } from "openai/resources/responses/input-items";
 
 type Page<T> = { object: "list"; data: T[]; first_id: string | null; last_id: string | null; has_more: boolean };
+// The SDK takes every message for an answer, the documented examples show the request's.
+type Message = Omit<openai.ChatCompletionStoreMessage, "role" | "refusal"> & { role: string };
 type Encoded = Omit<openai.Embedding, "embedding"> & { embedding: string };
 
 export interface Wire {
@@ -22,7 +24,7 @@ export interface Wire {
   chunk: openai.ChatCompletionChunk;
   chatPage: Page<openai.ChatCompletion>;
   chatDeleted: openai.ChatCompletionDeleted;
-  messagePage: Page<openai.ChatCompletionStoreMessage>;
+  messagePage: Page<Message>;
   text: openai.Completion;
   embeddings: openai.CreateEmbeddingResponse;
   encodedEmbeddings: Omit<openai.CreateEmbeddingResponse, "data"> & { data: Encoded[] };

@@ -11,8 +11,8 @@ function connect({ url, key, headers, retries, timeout }) {
 }
 
 export function failure(err) {
-  const { status, code, param, type, error, requestID } = err;
-  return { class: err.constructor.name, message: err.message, status, code, param, type, body: error, request_id: requestID };
+  const { status, code, param, type, error, requestID } = err; // a DOMException's code is a number
+  return { class: err.constructor.name, message: err.message, status, code: code == null ? "" : String(code), param, type, body: error, request_id: requestID };
 }
 
 function answered(seen, response) {
