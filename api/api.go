@@ -20,6 +20,7 @@ import (
 
 	"sluice/api/internal/access"
 	"sluice/api/internal/attend"
+	"sluice/api/internal/catalog"
 	"sluice/api/internal/intake"
 	"sluice/api/internal/jobs"
 	"sluice/api/internal/keys"
@@ -49,6 +50,7 @@ type Config struct {
 	PublicWebSocketURL string        `name:"public-websocket-url" env:"SLUICE_PUBLIC_WEBSOCKET_URL" help:"NATS WebSocket address that clients are told."`
 	SigningKeys        string        `name:"nats-signing-keys" env:"SLUICE_NATS_SIGNING_KEYS" placeholder:"FILE" help:"The file signing.json of sluice nats init, to mint viewers' credentials with. Without it clients are not told of NATS, and follow over HTTP."`
 	CredentialTTL      time.Duration `name:"credential-ttl" env:"SLUICE_CREDENTIAL_TTL" default:"10m" help:"How long a viewer's NATS credential is valid. From 5s to 24h."`
+	UnknownModels      string        `env:"SLUICE_UNKNOWN_MODELS" default:"refuse" enum:"refuse,pass" help:"What becomes of an OpenAI request for a model that no upstream lists: refuse answers 404, pass asks the upstream, for those that serve more than they list."`
 	Heartbeat          time.Duration `env:"SLUICE_HEARTBEAT" default:"15s" help:"Pause between comments on an idle event stream."`
 	ClientLimit        time.Duration `env:"SLUICE_CLIENT_LIMIT" default:"30s" help:"Longest a client may take to read one event before its stream is ended."`
 	StopLimit          time.Duration `env:"SLUICE_STOP_LIMIT" default:"10s" help:"Longest a stopping API waits for requests to end."`
@@ -95,6 +97,9 @@ const (
 	minCredential = 5 * time.Second
 	maxCredential = 24 * time.Hour
 )
+
+// PassUnknown is the UnknownModels that asks the upstream.
+const PassUnknown = "pass"
 
 // NeedsKeys reports whether requests need an API key.
 func (c Config) NeedsKeys() bool { return c.Auth != authOff }
@@ -228,10 +233,12 @@ func routes(stopping context.Context, c Config, back *backend.Backend, log *slog
 		Stream: jobs.Stream{NATSURL: c.PublicNATSURL, WebSocketURL: c.PublicWebSocketURL}, ViewTime: c.CredentialTTL,
 	})
 	keys.Register(native, back.Store, log)
+	models := catalog.New(back.Store, c.UnknownModels == PassUnknown)
+	catalog.Register(native, models, log)
 	desk := attend.New(back.Store, back.Log, in, guard, attend.Options{
 		Heartbeat: c.Heartbeat, Write: c.ClientLimit, Grace: c.StopLimit * 3 / 4, Stopping: stopping,
 	}, log)
-	openai.Register(native, openai.Parts{Intake: in, Desk: desk, Store: back.Store, Log: back.Log, Limits: back.Limit, Logger: log})
+	openai.Register(native, openai.Parts{Intake: in, Desk: desk, Store: back.Store, Log: back.Log, Limits: back.Limit, Models: models, Logger: log})
 	registerHealth(native, back.Ready, log)
 	problem.Describe(native.OpenAPI())
 	reference, err := page.Reference(native.OpenAPI())

@@ -21,6 +21,7 @@ import (
 	"sluice/shared/service"
 	"sluice/shared/sweeper"
 	"sluice/worker/internal/generate"
+	"sluice/worker/internal/listing"
 	"sluice/worker/internal/upstream"
 )
 
@@ -43,6 +44,7 @@ type Config struct {
 	UpstreamIdle   time.Duration `env:"SLUICE_UPSTREAM_IDLE" default:"60s" help:"An upstream stream without a chunk for this long is dead."`
 	UpstreamHeader time.Duration `env:"SLUICE_UPSTREAM_HEADER" default:"2m" help:"Longest wait for the upstream to begin its answer."`
 	UpstreamBytes  int64         `env:"SLUICE_UPSTREAM_BYTES" default:"67108864" help:"Largest answer that is accepted, in bytes of the upstream's stream."`
+	ModelsInterval time.Duration `env:"SLUICE_MODELS_INTERVAL" default:"5m" help:"Pause between asking the upstream which models it serves, for GET /v1/models; 0 never asks."`
 }
 
 // maxSlots is where one Asynq server's heartbeat begins to cost more than it should.
@@ -71,6 +73,9 @@ func (c Config) Validate() error {
 		if d <= 0 {
 			err = errors.Join(err, fmt.Errorf("%s %s: want more than 0", name, d))
 		}
+	}
+	if c.ModelsInterval < 0 {
+		err = errors.Join(err, fmt.Errorf("models interval %s: want 0 or more", c.ModelsInterval))
 	}
 	if c.UpstreamBytes <= 0 {
 		err = errors.Join(err, fmt.Errorf("upstream bytes %d: want more than 0", c.UpstreamBytes))
@@ -131,6 +136,9 @@ func (w *Worker) Run(ctx context.Context) error {
 		{Name: "heartbeat", Run: w.beat},
 		{Name: "cancels", Run: w.cancels},
 		{Name: "sweeper", Run: sweeper.New(w.back.Store, w.back.Queue, w.back.Log, sweeper.Config{WorkerTTL: w.back.WorkerTTL}, w.log).Run},
+	}
+	if w.config.ModelsInterval > 0 {
+		runners = append(runners, service.Runner{Name: "models", Run: listing.New(w.upstream, w.back.Store, w.config.ModelsInterval, w.log).Run})
 	}
 	for lane, slots := range map[completion.Lane]int{completion.Interactive: w.config.InteractiveSlots, completion.Batch: w.config.BatchSlots} {
 		if slots == 0 {

@@ -36,6 +36,7 @@ func TestWorker_I1_StartsAndStops(t *testing.T) {
 		InteractiveSlots: 4, BatchSlots: 4, InteractiveAttempts: 1, BatchAttempts: 1, RetryBase: time.Millisecond, RetryMax: time.Millisecond,
 		GenerationLimit: time.Minute, PublishLimit: time.Minute, DrainLimit: time.Millisecond,
 		UpstreamName: "sim", UpstreamURL: server.URL + "/v1", UpstreamIdle: time.Minute, UpstreamHeader: time.Minute, UpstreamBytes: 1 << 20,
+		ModelsInterval: time.Minute,
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -80,6 +81,11 @@ func TestWorker_I1_StartsAndStops(t *testing.T) {
 		require.Zero(t, stored.Tries)
 		require.Equal(t, modelsim.AnswerOf(20, "hi"), gjson.GetBytes(stored.Result, "choices.0.message.content").Str)
 	}
+	lists, err := back.Store.Models(t.Context(), time.Now())
+	require.NoError(t, err)
+	require.Len(t, lists, 1)
+	require.Equal(t, "sim", lists[0].Upstream)
+	require.Equal(t, `["sim","sim-instant"]`, gjson.GetBytes(lists[0].Models, "#.id").Raw)
 	cancel()
 	workers.Wait()
 }

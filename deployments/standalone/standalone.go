@@ -69,6 +69,7 @@ func New(ctx context.Context, c Config, log *slog.Logger) (_ *Standalone, err er
 		}
 		s.close = append(s.close, s.sim.close)
 		c.Worker.UpstreamURL, c.Worker.UpstreamName = s.sim.url, "sim"
+		c.UnknownModels = api.PassUnknown // directives are part of a simulated model's name
 	}
 	back, err := s.backend(ctx, c, log)
 	if err != nil {

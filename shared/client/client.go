@@ -189,6 +189,22 @@ func (c *Client) List(ctx context.Context, q Query) (jobs []Job, more bool, err 
 	return page.Data, page.HasMore, err
 }
 
+// Model is a model that an upstream says it serves.
+type Model struct {
+	ID      string `json:"id"`
+	Created int64  `json:"created"` // Unix time in seconds; 0: not said
+	OwnedBy string `json:"owned_by"`
+}
+
+// Models lists the models there are, sorted by id.
+func (c *Client) Models(ctx context.Context) ([]Model, error) {
+	var page struct {
+		Data []Model `json:"data"`
+	}
+	err := c.call(ctx, http.MethodGet, "/v1/models", nil, nil, &page)
+	return page.Data, err
+}
+
 func (c *Client) job(ctx context.Context, method, path string, body []byte, h http.Header) (Job, error) {
 	var j Job
 	err := c.call(ctx, method, path, body, h, &j)

@@ -194,3 +194,14 @@ func FuzzEvents(f *testing.F) {
 		require.Empty(t, want)
 	})
 }
+
+func TestModels(t *testing.T) {
+	t.Parallel()
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		require.Equal(t, "/v1/models", r.URL.Path)
+		fmt.Fprint(w, `{"object":"list","data":[{"id":"a/b","object":"model","created":7,"owned_by":"x","more":[]}]}`)
+	})
+	models, err := c.Models(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []Model{{ID: "a/b", Created: 7, OwnedBy: "x"}}, models)
+}

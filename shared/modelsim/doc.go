@@ -3,7 +3,9 @@
 // (see Answer), so that tests can predict them, and they say that they are simulated.
 //
 // It serves POST /v1/chat/completions (streamed and whole, n, include_usage, max_tokens and max_completion_tokens,
-// tool calls), GET /v1/models, GET /v1/models/{id} and GET /sim/stats, and answers errors in OpenAI's envelope. The
+// tool calls), POST /v1/completions (the same without tools), POST /v1/embeddings (see Embedding), GET /v1/models, GET
+// /v1/models/{id} and GET /sim/stats, and answers errors in OpenAI's envelope. Of the directives, embeddings know first,
+// key, times, fail, code, retry_after and stall. The
 // models are "sim" (the pace of Config) and "sim-instant" (no delays). It promises to stop at once when a client leaves
 // or when it is closed.
 //

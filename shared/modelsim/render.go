@@ -6,9 +6,13 @@ import (
 	"strings"
 )
 
-// head renders the fields that every chunk begins with; n is the chunk's number.
+// head renders the fields that every chunk, and the whole answer, begin with; n is the chunk's number.
 func (a *answer) head(object string, n int) string {
-	id, created := fmt.Sprintf("chatcmpl-sim%d", a.serial), a.created
+	prefix := "chatcmpl"
+	if a.req.text {
+		prefix, object = "cmpl", "text_completion"
+	}
+	id, created := fmt.Sprintf("%s-sim%d", prefix, a.serial), a.created
 	if a.script.idChanges {
 		id, created = fmt.Sprintf("%s-%d", id, n), created+int64(n)
 	}
@@ -42,7 +46,7 @@ func appendDelta(b []byte, p piece) []byte {
 }
 
 func (a *answer) appendLogprobs(b []byte, pieces ...piece) []byte {
-	if !a.req.Logprobs && !a.script.logprobs {
+	if a.req.text || !a.req.Logprobs && !a.script.logprobs {
 		return append(b, `,"logprobs":null`...)
 	}
 	b = append(b, `,"logprobs":{"content":[`...)
@@ -68,7 +72,11 @@ func (a *answer) whole() []byte {
 			b = append(b, ',')
 		}
 		b = strconv.AppendInt(append(b, `{"index":`...), int64(i), 10)
-		b = append(append(b, `,"message":`...), a.message()...)
+		if a.req.text {
+			b = append(append(b, `,"text":`...), a.texts()...)
+		} else {
+			b = append(append(b, `,"message":`...), a.message()...)
+		}
 		b = a.appendLogprobs(b, a.pieces...)
 		b = append(b, `,"finish_reason":"`+a.reason+`"}`...)
 	}
@@ -77,6 +85,15 @@ func (a *answer) whole() []byte {
 		b = append(b, `,"usage":`+a.usage...)
 	}
 	return append(b, "}\n"...)
+}
+
+// texts is all that a text completion says, as JSON.
+func (a *answer) texts() string {
+	var all strings.Builder
+	for _, p := range a.pieces {
+		all.WriteString(p.text)
+	}
+	return `"` + all.String() + `"`
 }
 
 func (a *answer) message() string {

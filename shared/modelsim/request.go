@@ -23,6 +23,21 @@ type request struct {
 	MaxCompletionTokens *int   `json:"max_completion_tokens"`
 	Logprobs            bool   `json:"logprobs"`
 	Tools               []tool `json:"tools"`
+
+	Prompt prompts `json:"prompt"` // of a text completion, instead of messages
+	text   bool    // it is a text completion
+}
+
+// prompts are one text or a list of texts. What is said to them is said to all together.
+type prompts []string
+
+func (p *prompts) UnmarshalJSON(b []byte) error {
+	var one string
+	if json.Unmarshal(b, &one) == nil {
+		*p = prompts{one}
+		return nil
+	}
+	return json.Unmarshal(b, (*[]string)(p))
 }
 
 type tool struct {
@@ -60,18 +75,19 @@ func (c *content) UnmarshalJSON(b []byte) error {
 }
 
 func readRequest(w http.ResponseWriter, r *http.Request) (*request, *failure) {
-	var req request
-	// Read to the end: only then does net/http notice that the client leaves.
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err == nil {
-		err = json.Unmarshal(body, &req)
+	req := request{text: r.URL.Path == completionsPath}
+	if bad := readBody(w, r, &req); bad != nil {
+		return nil, bad
 	}
-	var large *http.MaxBytesError
+	if req.text {
+		req.Messages = nil
+		if len(req.Prompt) > 0 {
+			req.Messages = []message{{Role: "user", Content: content(strings.Join(req.Prompt, "\n"))}}
+		}
+	}
 	switch {
-	case errors.As(err, &large):
-		return nil, &failure{Status: http.StatusRequestEntityTooLarge, Message: "The body is too large."}
-	case err != nil:
-		return nil, invalid("", "We could not parse the JSON body of your request: "+err.Error())
+	case req.text && len(req.Messages) == 0:
+		return nil, invalid("prompt", "Missing required parameter: 'prompt'.")
 	case len(req.Messages) == 0:
 		return nil, invalid("messages", "Missing required parameter: 'messages'.")
 	case req.N != nil && (*req.N < 1 || *req.N > 128):
@@ -82,11 +98,34 @@ func readRequest(w http.ResponseWriter, r *http.Request) (*request, *failure) {
 	return &req, nil
 }
 
-func (r *request) choices() int {
-	if r.N == nil {
-		return 1
+// readBody reads a request's JSON into v.
+func readBody(w http.ResponseWriter, r *http.Request, v any) *failure {
+	// Read to the end: only then does net/http notice that the client leaves.
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err == nil {
+		err = json.Unmarshal(body, v)
 	}
-	return *r.N
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return &failure{Status: http.StatusRequestEntityTooLarge, Message: "The body is too large."}
+	case err != nil:
+		return invalid("", "We could not parse the JSON body of your request: "+err.Error())
+	default:
+		return nil
+	}
+}
+
+// choices is how many the answer has: n for each prompt.
+func (r *request) choices() int {
+	n := 1
+	if r.N != nil {
+		n = *r.N
+	}
+	if r.text {
+		n *= len(r.Prompt)
+	}
+	return n
 }
 
 // limit is the largest number of tokens the answer may have, -1 for no limit.

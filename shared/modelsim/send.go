@@ -112,8 +112,11 @@ func (s *streamer) fault(ctx context.Context, i int) (over bool, err error) {
 	return false, err
 }
 
-// roles sends the first chunk of each choice.
+// roles sends the first chunk of each choice. A text completion has none.
 func (s *streamer) roles() error {
+	if s.req.text {
+		return s.flush()
+	}
 	content := `""`
 	if s.script.nullContent || s.reason == "tool_calls" {
 		content = "null"
@@ -131,7 +134,11 @@ func (s *streamer) roles() error {
 func (s *streamer) delta(i int, flush bool) error {
 	for c := range s.req.choices() {
 		s.open(c)
-		s.buf = appendDelta(s.buf, s.pieces[i])
+		if s.req.text {
+			s.buf = append(append(append(s.buf, '"'), s.pieces[i].text...), '"')
+		} else {
+			s.buf = appendDelta(s.buf, s.pieces[i])
+		}
 		if err := s.shut(s.pieces[i:i+1], "null", flush); err != nil {
 			return err
 		}
@@ -150,7 +157,11 @@ func (s *streamer) finish() error {
 	}
 	for c := range finished {
 		s.open(c)
-		s.buf = append(s.buf, "{}"...)
+		if s.req.text {
+			s.buf = append(s.buf, `""`...)
+		} else {
+			s.buf = append(s.buf, "{}"...)
+		}
 		if err := s.shut(nil, `"`+s.reason+`"`, false); err != nil {
 			return err
 		}
@@ -166,14 +177,19 @@ func (s *streamer) finish() error {
 	return s.write("data: [DONE]\n\n", true)
 }
 
-// open begins a chunk of choice c, up to its delta.
+// open begins a chunk of choice c, up to its delta or text.
 func (s *streamer) open(c int) {
 	if s.constant == "" || s.script.idChanges {
 		s.constant = "data: " + s.head("chat.completion.chunk", s.n) + `,"choices":[{"index":`
 	}
 	s.n++
 	s.buf = append(s.buf[:0], s.constant...)
-	s.buf = append(strconv.AppendInt(s.buf, int64(c), 10), `,"delta":`...)
+	s.buf = strconv.AppendInt(s.buf, int64(c), 10)
+	if s.req.text {
+		s.buf = append(s.buf, `,"text":`...)
+	} else {
+		s.buf = append(s.buf, `,"delta":`...)
+	}
 }
 
 // shut ends the chunk and sends it.

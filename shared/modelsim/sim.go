@@ -23,8 +23,8 @@ type Config struct {
 
 // Stats are a Sim's counters since it was made.
 type Stats struct {
-	Requests    int64            `json:"requests"`    // chat completions asked for
-	InFlight    int64            `json:"in_flight"`   // chat completions being answered
+	Requests    int64            `json:"requests"`    // completions and embeddings asked for
+	InFlight    int64            `json:"in_flight"`   // of those, being answered
 	Disconnects int64            `json:"disconnects"` // clients that left in mid-answer
 	Keys        map[string]int64 `json:"keys"`        // requests by the directive "key"
 }
@@ -42,6 +42,8 @@ type Sim struct {
 	keys map[string]int64
 }
 
+const completionsPath = "/v1/completions"
+
 // New returns a Sim. It starts nothing; the caller serves it, with Serve or with a server of its own.
 func New(cfg Config) *Sim {
 	if cfg.TokensPerSecond <= 0 {
@@ -52,7 +54,9 @@ func New(cfg Config) *Sim {
 	}
 	s := &Sim{cfg: cfg, mux: http.NewServeMux(), keys: map[string]int64{}}
 	s.ctx, s.close = context.WithCancel(context.Background())
-	s.mux.HandleFunc("POST /v1/chat/completions", s.chat)
+	s.mux.HandleFunc("POST /v1/chat/completions", s.complete)
+	s.mux.HandleFunc("POST "+completionsPath, s.complete)
+	s.mux.HandleFunc("POST /v1/embeddings", s.embed)
 	s.mux.HandleFunc("GET /v1/models", s.listModels)
 	s.mux.HandleFunc("GET /v1/models/{id}", s.getModel)
 	s.mux.HandleFunc("GET /sim/stats", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, s.Stats()) })
@@ -121,7 +125,7 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
-func (s *Sim) chat(w http.ResponseWriter, r *http.Request) {
+func (s *Sim) complete(w http.ResponseWriter, r *http.Request) {
 	serial := s.requests.Add(1)
 	s.inFlight.Add(1)
 	defer s.inFlight.Add(-1)
@@ -130,10 +134,15 @@ func (s *Sim) chat(w http.ResponseWriter, r *http.Request) {
 		writeFailure(w, bad)
 		return
 	}
+	s.send(w, r, a.send)
+}
+
+// send runs what writes an answer until it is done, the client leaves or the Sim is closed.
+func (s *Sim) send(w http.ResponseWriter, r *http.Request, write func(context.Context, http.ResponseWriter) error) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
-	switch err := a.send(ctx, w); {
+	switch err := write(ctx, w); {
 	case err == nil:
 		return
 	case errors.Is(err, errGone) && s.ctx.Err() == nil:
@@ -148,17 +157,26 @@ func (s *Sim) prepare(w http.ResponseWriter, r *http.Request, serial int64) (*an
 	if bad != nil {
 		return nil, bad
 	}
-	script, bad := s.script(req.Model)
+	script, bad := s.play(w, req.Model)
 	if bad != nil {
 		return nil, bad
 	}
-	if n := s.count(script.key); script.times > 0 && n >= int64(script.times) {
-		script.faults = noFaults
-	}
-	if script.fail != 0 {
-		return nil, script.failure(w.Header())
-	}
 	return newAnswer(req, script, serial)
+}
+
+// play returns what the model's name says that this request shall meet, or the failure if it is to fail.
+func (s *Sim) play(w http.ResponseWriter, model string) (script, *failure) {
+	p, bad := s.script(model)
+	if bad != nil {
+		return p, bad
+	}
+	if n := s.count(p.key); p.times > 0 && n >= int64(p.times) {
+		p.faults = noFaults
+	}
+	if p.fail != 0 {
+		return p, p.failure(w.Header())
+	}
+	return p, nil
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

@@ -74,6 +74,9 @@ func (f *Face) create(ctx context.Context, e completion.Endpoint, in *createInpu
 	}
 	job := f.Intake.NewJob(ctx, caller.Tenant, body)
 	form, err := f.read(&job, in.RawBody)
+	if err == nil {
+		err = f.Models.Check(ctx, job.Model)
+	}
 	if err != nil {
 		return nil, f.answer(ctx, err)
 	}

@@ -35,6 +35,11 @@ type Limits interface {
 	Stream(ctx context.Context, tenant string) (*limit.Stream, error)
 }
 
+// Models knows which models there are.
+type Models interface {
+	Check(ctx context.Context, model string) error
+}
+
 // Parts are what a Face is made of.
 type Parts struct {
 	Intake *intake.Intake
@@ -42,6 +47,7 @@ type Parts struct {
 	Store  Store
 	Log    completion.Log
 	Limits Limits
+	Models Models
 	Logger *slog.Logger
 }
 

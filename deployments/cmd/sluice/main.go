@@ -27,6 +27,7 @@ type program struct {
 	List    listCmd    `cmd:"" help:"List jobs, newest first."`
 	Cancel  cancelCmd  `cmd:"" help:"Cancel a job, keeping what it has so far."`
 	Retry   retryCmd   `cmd:"" help:"Try jobs again that failed, expired or were cancelled."`
+	Models  modelsCmd  `cmd:"" help:"List the models there are."`
 	Keys    keysCmd    `cmd:"" help:"Manage API keys."`
 	Tenants tenantsCmd `cmd:"" help:"Limit tenants."`
 	NATS    natsCmd    `cmd:"" name:"nats" help:"Set NATS up."`

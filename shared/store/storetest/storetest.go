@@ -63,6 +63,10 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"Limits/Set":                 limitsSet,
 		"Stored/List":                storedList,
 		"Stored/Change":              storedChange,
+		"Models/RoundTrip":           modelsRoundTrip,
+		"Models/Replace":             modelsReplace,
+		"Models/Age":                 modelsAge,
+		"Models/ManyAtOnce":          modelsAtOnce,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

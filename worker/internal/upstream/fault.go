@@ -126,17 +126,23 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 }
 
 // scrubber takes out of a text what clients may not see.
-type scrubber struct{ known *strings.Replacer }
+type scrubber struct {
+	known  *strings.Replacer
+	unlike []string // those of the known that nothing else is called by chance: a host such as vllm is not among them
+}
 
 var secretShape = regexp.MustCompile(`\b(?:sk|org|proj)[-_][\w*-]{8,}`)
 
 const removed = "[removed]"
 
 func newScrubber(cfg Config) *scrubber {
-	var pairs []string
+	var pairs, unlike []string
 	add := func(s string) {
 		if len(s) > 3 {
 			pairs = append(pairs, s, removed)
+		}
+		if len(s) > 3 && (s == cfg.APIKey || strings.ContainsAny(s, ".:")) {
+			unlike = append(unlike, s)
 		}
 	}
 	add(cfg.APIKey)
@@ -145,7 +151,12 @@ func newScrubber(cfg Config) *scrubber {
 		add(u.Host)
 		add(u.Hostname())
 	}
-	return &scrubber{known: strings.NewReplacer(pairs...)}
+	return &scrubber{known: strings.NewReplacer(pairs...), unlike: unlike}
+}
+
+// private reports whether text has the upstream's key or address in it.
+func (s *scrubber) private(text string) bool {
+	return slices.ContainsFunc(s.unlike, func(known string) bool { return strings.Contains(text, known) })
 }
 
 // clean returns text without secrets, in valid UTF-8, of at most limit bytes.

@@ -1,0 +1,59 @@
+package api_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/tidwall/gjson"
+
+	"sluice/shared/completion"
+)
+
+func TestModels_NothingKnown(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	resp, body := s.do(t, http.MethodGet, "/v1/models", "")
+	require.Equal(t, http.StatusOK, resp.StatusCode, body)
+	require.JSONEq(t, `{"object":"list","data":[]}`, body)
+	resp, body = s.do(t, http.MethodGet, "/v1/models/", "")
+	require.Equal(t, http.StatusBadRequest, resp.StatusCode, body)
+}
+
+func TestModels(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	at := time.Now()
+	gpt := `{"id":"openai/gpt-4o","object":"model","created":1,"owned_by":"openai","context_length":1.50}`
+	for upstream, models := range map[string]string{
+		"a": `[{"id":"é","object":"model","created":2,"owned_by":"a"},` + gpt + `]`,
+		"b": `[{"id":"openai/gpt-4o","object":"model","created":9,"owned_by":"b"},{"id":"a b","object":"model","created":3,"owned_by":"b"}]`, "c": "",
+	} {
+		require.NoError(t, s.back.Store.SetModels(t.Context(), completion.ModelList{Upstream: upstream, Models: []byte(models), SeenAt: at}))
+	}
+	resp, body := s.do(t, http.MethodGet, "/v1/models", "")
+	require.Equal(t, http.StatusOK, resp.StatusCode, body)
+	require.Equal(t, `["a b","openai/gpt-4o","é"]`, gjson.Get(body, "data.#.id").Raw, "sorted, each once")
+
+	for _, path := range []string{"/v1/models/openai/gpt-4o", "/v1/models/openai%2Fgpt-4o", "/v1/models/openai%2fgpt%2D4o"} {
+		resp, body = s.do(t, http.MethodGet, path, "")
+		require.Equal(t, http.StatusOK, resp.StatusCode, body)
+		require.JSONEq(t, gpt, body, "of the first upstream by name")
+		require.Equal(t, "1.50", gjson.Get(body, "context_length").Raw)
+	}
+	for _, path := range []string{"/v1/models/a%20b", "/v1/models/%C3%A9", "/v1/models/é"} {
+		resp, body = s.do(t, http.MethodGet, path, "")
+		require.Equal(t, http.StatusOK, resp.StatusCode, body)
+	}
+	for _, path := range []string{"/v1/models/gpt-4o", "/v1/models/openai", "/v1/models/openai/gpt-4o/x", "/v1/models/%00%ff"} {
+		resp, body = s.do(t, http.MethodGet, path, "")
+		require.Equal(t, http.StatusNotFound, resp.StatusCode, "%s: %s", path, body)
+		require.Equal(t, "model_not_found", gjson.Get(body, "error.code").Str)
+		require.Equal(t, "model", gjson.Get(body, "error.param").Str)
+		require.Equal(t, "invalid_request_error", gjson.Get(body, "error.type").Str)
+		require.Equal(t, "false", resp.Header.Get("X-Should-Retry"))
+	}
+	resp, body = s.do(t, http.MethodPost, "/v1/jobs", chat)
+	require.Equal(t, http.StatusAccepted, resp.StatusCode, "a job may name any model: %s", body)
+}
