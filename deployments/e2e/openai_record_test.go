@@ -34,8 +34,9 @@ type exchange struct {
 
 	Status   int // 0: no answer
 	Response http.Header
-	Body     bytes.Buffer
 	Aborted  bool // the client left first
+
+	Body output // readable while it grows
 }
 
 // startRecorder starts a proxy to where target says that an exchange goes.
@@ -109,6 +110,18 @@ func (r *recorder) of(t *testing.T, like func(*exchange) bool) []*exchange {
 		})
 	}
 	return found
+}
+
+// body is what the request of a step has been answered with so far.
+func (r *recorder) body(step string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.exchanges {
+		if e.Header.Get(stepHeader) == step {
+			return e.Body.String()
+		}
+	}
+	return ""
 }
 
 func parseURL(t *testing.T, text string) *url.URL {

@@ -140,7 +140,7 @@ func (w *wire) requireStream(t *testing.T, e *exchange) {
 	}
 	schema := "chunk"
 	if e.Path == "/v1/completions" {
-		schema = "text"
+		schema = "textChunk"
 	}
 	ended := false
 	for _, f := range all {

@@ -17,6 +17,7 @@ import (
 // office is an installation whose clients and whose upstreams are watched.
 type office struct {
 	cluster *cluster
+	worker  *process
 	front   *recorder // before the api
 	back    *recorder // before the upstreams
 	wire    *wire
@@ -27,7 +28,8 @@ type office struct {
 // stepHeader marks the requests of a step.
 const stepHeader = "X-Step"
 
-func startOffice(t *testing.T) *office {
+// startOffice starts an installation of one api and one worker; env is for both.
+func startOffice(t *testing.T, env ...string) *office {
 	t.Helper()
 	o := &office{wire: newWire(t)}
 	sim := startUpstream(t)
@@ -38,13 +40,14 @@ func startOffice(t *testing.T) *office {
 		}
 		return parseURL(t, mock)
 	})
-	o.cluster = startServers(t, "OPENAI_BASE_URL="+o.back.url+"/v1")
+	o.cluster = startServers(t, append(env, "OPENAI_BASE_URL="+o.back.url+"/v1")...)
 	o.cluster.migrate(t, "up")
 	o.keys = map[string]string{"": o.cluster.key, "wrong": "sk-nobody", "reader": o.cluster.newKey(t, "local", "read"), "other": o.cluster.newKey(t, "other", "submit,read")}
 	o.limit(t, "small", "--body-bytes", "300")
 	o.limit(t, "limited", "--submits-per-second", "0.001")
 	o.cluster.startAPI(t, "127.0.0.1:0").ready(t)
-	o.cluster.startWorker(t)
+	o.worker = o.cluster.startWorker(t)
+	until(t, "the models to be known", func() bool { return strings.Contains(o.cluster.apis[0].get(t, "/v1/models").body, "gpt-4o") })
 	newAPI(t, o.cluster.apis[0].url, o.keys["limited"]).submit(t, "tps=0") // all that it may for a while
 	o.front = startRecorder(t, func(*exchange) *url.URL { return parseURL(t, o.cluster.apis[0].url) })
 	o.drivers = map[string]driver{"node": startNodeDriver(t), "go": goSDK{}}

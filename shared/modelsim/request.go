@@ -3,6 +3,7 @@ package modelsim
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -28,13 +29,26 @@ type request struct {
 	text   bool    // it is a text completion
 }
 
-// prompts are one text or a list of texts. What is said to them is said to all together.
+// prompts are one text or a list of texts, each as itself or as a list of token numbers. What is said to them is said to
+// all together.
 type prompts []string
 
 func (p *prompts) UnmarshalJSON(b []byte) error {
 	var one string
 	if json.Unmarshal(b, &one) == nil {
 		*p = prompts{one}
+		return nil
+	}
+	var tokens []int
+	if json.Unmarshal(b, &tokens) == nil && len(tokens) > 0 {
+		*p = prompts{fmt.Sprint(tokens)}
+		return nil
+	}
+	var lists [][]int
+	if json.Unmarshal(b, &lists) == nil {
+		for _, tokens := range lists {
+			*p = append(*p, fmt.Sprint(tokens))
+		}
 		return nil
 	}
 	return json.Unmarshal(b, (*[]string)(p))

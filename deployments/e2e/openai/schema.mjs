@@ -15,7 +15,10 @@ import type { InputItemListParams } from "openai/resources/responses/input-items
 
 type Page<T> = { object: "list"; data: T[]; first_id: string | null; last_id: string | null; has_more: boolean };
 // The SDK takes every message for an answer, the documented examples show the request's.
-type Message = Omit<openai.ChatCompletionStoreMessage, "role" | "refusal"> & { role: string };
+type Message = { id: string; role: string; content: string | null; content_parts?: openai.ChatCompletionStoreMessage["content_parts"] };
+// The SDK has one type for the whole text and for its parts, where the reason is null until the last one.
+type TextChoice = { index: number; text: string; finish_reason: string | null; logprobs: openai.CompletionChoice["logprobs"] };
+type TextChunk = { id: string; object: "text_completion"; created: number; model: string; choices: TextChoice[]; usage?: openai.CompletionUsage | null };
 type Encoded = Omit<openai.Embedding, "embedding"> & { embedding: string };
 
 export interface Wire {
@@ -26,6 +29,7 @@ export interface Wire {
   chatDeleted: openai.ChatCompletionDeleted;
   messagePage: Page<Message>;
   text: openai.Completion;
+  textChunk: TextChunk;
   embeddings: openai.CreateEmbeddingResponse;
   encodedEmbeddings: Omit<openai.CreateEmbeddingResponse, "data"> & { data: Encoded[] };
   model: openai.Model;
