@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
@@ -75,6 +76,7 @@ func TestSluice(t *testing.T) {
 	t.Run("Ask_InterruptCancels_I9", i.askInterrupted)
 	t.Run("Ask_SaysWhatIsWrong", i.askFails)
 	t.Run("Tail_Get_List_Cancel", i.lookAtJobs)
+	t.Run("Models", i.models)
 	t.Run("Retry", i.retry)
 	t.Run("Keys_Tenants", i.keysAndTenants)
 	t.Run("Doctor_FindsWhatIsWrong", i.doctor)
@@ -208,6 +210,17 @@ func (i *installation) askFails(t *testing.T) {
 	p = i.sluice("ask", "--api", "http://"+freeAddr(t), prompt).run(t)
 	require.Equal(t, 1, p.code(t))
 	require.Contains(t, p.err.String(), "refused")
+}
+
+// models are listed once the worker has asked the upstream.
+func (i *installation) models(t *testing.T) {
+	t.Parallel()
+	api := i.api(t)
+	require.Eventually(t, func() bool {
+		models, err := api.Models(t.Context())
+		return err == nil && len(models) > 0
+	}, patience, 100*time.Millisecond)
+	require.Regexp(t, `^ID +OWNED BY +CREATED\nsim +modelsim +\d{4}-\d\d-\d\d\nsim-instant +modelsim +\d{4}-\d\d-\d\d\n$`, i.sluice("models").succeed(t))
 }
 
 func (i *installation) lookAtJobs(t *testing.T) {

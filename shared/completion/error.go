@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -112,8 +113,24 @@ type Error struct {
 	UpstreamStatus int           `json:"upstream_status,omitempty"` // HTTP status of the upstream, if it answered
 	UpstreamCode   string        `json:"upstream_code,omitempty"`   // the upstream's own code, if it refused the request
 	Param          string        `json:"param,omitempty"`           // the field at fault, as a path: messages[0].role
-	RetryAfter     time.Duration `json:"-"`                         // wait at least this long; 0: not said
+	RetryAfter     Wait          `json:"retry_after_ms,omitzero"`   // wait at least this long; 0: not said
 	Cause          error         `json:"-"`
+}
+
+// Wait is a duration that JSON has in whole milliseconds.
+type Wait time.Duration
+
+// MarshalJSON rounds up.
+func (w Wait) MarshalJSON() ([]byte, error) {
+	ms := (time.Duration(w) + time.Millisecond - 1) / time.Millisecond
+	return strconv.AppendInt(nil, int64(ms), 10), nil
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (w *Wait) UnmarshalJSON(b []byte) error {
+	ms, err := strconv.ParseInt(string(b), 10, 64)
+	*w = Wait(time.Duration(ms) * time.Millisecond)
+	return err
 }
 
 // NewError returns an error of kind c; an empty message means the table's text.
