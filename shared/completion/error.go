@@ -19,9 +19,11 @@ const (
 	CodeMediaType        Code = "unsupported_media_type"
 	CodeNotFound         Code = "not_found"
 	CodeModel            Code = "model_not_found"
+	CodePrevious         Code = "previous_response_not_found"
 	CodeMethod           Code = "method_not_allowed"
 	CodeKeyConflict      Code = "idempotency_key_conflict"
 	CodeNotRetryable     Code = "job_not_retryable"
+	CodeTooManyWebhooks  Code = "webhook_limit_exceeded"
 	CodeNoKey            Code = "invalid_api_key"
 	CodeScope            Code = "insufficient_scope"
 	CodeOrigin           Code = "origin_not_allowed"
@@ -67,10 +69,12 @@ var kinds = map[Code]Kind{
 	CodeTooLarge:         {http.StatusRequestEntityTooLarge, typeInvalid, false, "The body is too large."},
 	CodeMediaType:        {http.StatusUnsupportedMediaType, typeInvalid, false, "The body must be application/json."},
 	CodeNotFound:         {http.StatusNotFound, typeInvalid, false, "There is nothing here by that name."},
+	CodePrevious:         {http.StatusBadRequest, typeInvalid, false, "There is no such response to go on from."},
 	CodeModel:            {http.StatusNotFound, typeInvalid, false, "The model does not exist, or you do not have access to it."},
 	CodeMethod:           {http.StatusMethodNotAllowed, typeInvalid, false, "This method is not allowed here."},
 	CodeKeyConflict:      {http.StatusConflict, typeInvalid, false, "This idempotency key was used with another body."},
 	CodeNotRetryable:     {http.StatusConflict, typeInvalid, false, "Only a job that failed, expired or was cancelled can be tried again."},
+	CodeTooManyWebhooks:  {http.StatusConflict, typeInvalid, false, fmt.Sprintf("The tenant has %d webhooks, which is all it may have.", MaxWebhooks)},
 	CodeNoKey:            {http.StatusUnauthorized, typeInvalid, false, "There is no such API key, or it has expired or was revoked."},
 	CodeScope:            {http.StatusForbidden, typeInvalid, false, "The API key does not permit this."},
 	CodeOrigin:           {http.StatusForbidden, typeInvalid, false, "This web origin may not use the API."},
