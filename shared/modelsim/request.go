@@ -22,11 +22,23 @@ type request struct {
 	N                   *int   `json:"n"`
 	MaxTokens           *int   `json:"max_tokens"`
 	MaxCompletionTokens *int   `json:"max_completion_tokens"`
-	Logprobs            bool   `json:"logprobs"`
+	Logprobs            asked  `json:"logprobs"`
 	Tools               []tool `json:"tools"`
 
 	Prompt prompts `json:"prompt"` // of a text completion, instead of messages
 	text   bool    // it is a text completion
+}
+
+// asked is a boolean, as in a chat completion, or a number that is not null, as in a text completion.
+type asked bool
+
+func (a *asked) UnmarshalJSON(b []byte) error {
+	var n *int
+	if json.Unmarshal(b, &n) == nil {
+		*a = n != nil
+		return nil
+	}
+	return json.Unmarshal(b, (*bool)(a))
 }
 
 // prompts are one text or a list of texts, each as itself or as a list of token numbers. What is said to them is said to
