@@ -18,7 +18,7 @@ import (
 // wire checks what goes over the wire against the types of the official SDK.
 type wire struct {
 	document []byte
-	schemas  map[string]*jsonschema.Schema // by the property of Wire in schema.mjs
+	schemas  map[string]*jsonschema.Schema // by the property of Wire in schema.mjs, and the events of responses by their type
 }
 
 func newWire(t *testing.T) *wire {
@@ -36,14 +36,24 @@ func newWire(t *testing.T) *wire {
 		w.schemas[name], err = compiler.Compile("wire.json#/definitions/Wire/properties/" + name)
 		require.NoError(t, err, name)
 	}
+	for _, event := range gjson.GetBytes(text, "definitions.ResponseStreamEvent.anyOf.#.$ref").Array() {
+		name := strings.TrimPrefix(event.Str, "#/definitions/")
+		of := gjson.GetBytes(text, "definitions").Get(gjson.Escape(name)).Get("properties.type.const").Str
+		w.schemas[of], err = compiler.Compile("wire.json" + event.Str)
+		require.NoError(t, err, name)
+	}
 	return w
 }
 
 // valid checks JSON text.
 func (w *wire) valid(name, text string) error {
+	schema := w.schemas[name]
+	if schema == nil {
+		return fmt.Errorf("no such type: %s in %s", name, text)
+	}
 	value, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
 	if err == nil {
-		err = w.schemas[name].Validate(value)
+		err = schema.Validate(value)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w\n%s", name, err, text)
@@ -199,8 +209,8 @@ func (w *wire) requireEvents(t *testing.T, e *exchange, all []frame) {
 		next++
 	}
 	for _, f := range all {
-		require.NoError(t, w.valid("event", f.data))
 		event := gjson.Parse(f.data)
+		require.NoError(t, w.valid(event.Get("type").Str, f.data))
 		require.Equal(t, f.event, event.Get("type").Str)
 		require.Equal(t, next, event.Get("sequence_number").Int(), f.data)
 		next++

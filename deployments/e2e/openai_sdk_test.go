@@ -125,6 +125,7 @@ type query struct {
 	Metadata            map[string]string
 	Stream              bool
 	StartingAfter       *int64 `json:"starting_after"`
+	IncludeObfuscation  *bool  `json:"include_obfuscation"`
 }
 
 func (c *goCall) query(i int) (query, []option.RequestOption, error) {
@@ -297,6 +298,9 @@ func responseRetrieve(ctx context.Context, c *goCall) error {
 	var params responses.ResponseGetParams
 	if q.StartingAfter != nil {
 		params.StartingAfter = param.NewOpt(*q.StartingAfter)
+	}
+	if q.IncludeObfuscation != nil {
+		params.IncludeObfuscation = param.NewOpt(*q.IncludeObfuscation)
 	}
 	if !q.Stream {
 		answer, err := c.client.Responses.Get(ctx, c.text(0), params)

@@ -66,6 +66,7 @@ func (o *office) limit(t *testing.T, tenant string, flags ...string) {
 func TestOpenAI(t *testing.T) {
 	t.Parallel()
 	o := startOffice(t)
+	t.Run("support", func(t *testing.T) { t.Parallel(); testSupport(t, o) })
 	for _, c := range openaiCases(t) {
 		for name, d := range o.drivers {
 			if len(c.Only) > 0 && !slices.Contains(c.Only, name) {

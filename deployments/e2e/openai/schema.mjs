@@ -60,6 +60,9 @@ try {
   const schema = generator.createSchema("Wire");
   const response = schema.definitions.Response;
   response.required = response.required.filter((name) => name !== "output_text"); // the SDK adds it to what it reads
+  for (const [name, property] of Object.entries(response.properties)) {
+    if (!response.required.includes(name)) response.properties[name] = { anyOf: [property, { type: "null" }] }; // as the documented examples show
+  }
   console.log(JSON.stringify(schema));
 } finally {
   rmSync(dir, { recursive: true });
