@@ -56,6 +56,7 @@ type object struct {
 	Truncation           json.RawMessage   `json:"truncation"`
 	Usage                *usage            `json:"usage"`
 	User                 json.RawMessage   `json:"user"`
+	AccessPrograms       json.RawMessage   `json:"access_programs"`
 	Metadata             json.RawMessage   `json:"metadata"`
 }
 
@@ -96,7 +97,7 @@ func Object(job completion.Job) json.RawMessage {
 	status, reason := stand(job)
 	o := object{
 		ID: completion.Alias(Prefix, job.ID), Object: "response", CreatedAt: job.CreatedAt.Unix(), Status: status, Model: job.Model,
-		Output: Output(job), Background: echo("background", "false"), Error: fault(job, status), Instructions: echo("instructions", "null"),
+		Output: Output(job), Background: echo("background", "false"), AccessPrograms: echo("access_programs", "null"), Error: fault(job, status), Instructions: echo("instructions", "null"),
 		MaxOutputTokens: echo("max_output_tokens", "null"), MaxToolCalls: echo("max_tool_calls", "null"),
 		ParallelToolCalls: echo("parallel_tool_calls", "true"), PreviousResponseID: echo("previous_response_id", "null"),
 		PromptCacheKey: echo("prompt_cache_key", "null"), PromptCacheRetention: echo("prompt_cache_retention", "null"),
