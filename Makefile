@@ -69,7 +69,7 @@ verify: ## Check that go.mod files are tidy and that each module builds by itsel
 
 .PHONY: generate
 generate: ## Write generated docs and golden files anew
-	go test ./deployments/cmd/sluice ./api -run "Docs|Reference" -update
+	go test ./deployments/cmd/sluice ./deployments/e2e ./api -run "Docs|Reference" -update
 
 .PHONY: clean
 clean: ## Remove what was built; the data folder stays

@@ -21,6 +21,7 @@ import (
 	"sluice/api/internal/access"
 	"sluice/api/internal/attend"
 	"sluice/api/internal/catalog"
+	"sluice/api/internal/delivery"
 	"sluice/api/internal/intake"
 	"sluice/api/internal/jobs"
 	"sluice/api/internal/keys"
@@ -30,6 +31,7 @@ import (
 	"sluice/api/internal/request"
 	"sluice/api/internal/responses"
 	"sluice/api/internal/sse"
+	"sluice/api/internal/webhooks"
 	"sluice/shared/backend"
 	"sluice/shared/completion"
 	"sluice/shared/credential"
@@ -55,11 +57,13 @@ type Config struct {
 	Heartbeat          time.Duration `env:"SLUICE_HEARTBEAT" default:"15s" help:"Pause between comments on an idle event stream."`
 	ClientLimit        time.Duration `env:"SLUICE_CLIENT_LIMIT" default:"30s" help:"Longest a client may take to read one event before its stream is ended."`
 	StopLimit          time.Duration `env:"SLUICE_STOP_LIMIT" default:"10s" help:"Longest a stopping API waits for requests to end."`
+
+	Webhooks delivery.Config `embed:""`
 }
 
 // Validate reports all faults of c at once.
 func (c Config) Validate() error {
-	var err error
+	err := c.Webhooks.Validate()
 	if !completion.ValidToken(c.Tenant) {
 		err = errors.Join(err, fmt.Errorf("tenant %q: want 1 to 64 of a-z, 0-9, _ and -", c.Tenant))
 	}
@@ -178,6 +182,7 @@ func (a *API) Run(ctx context.Context) error {
 		service.Runner{Name: "replay", Run: a.back.Log.ServeReplay},
 		service.Runner{Name: "sweeper", Run: sweeper.New(a.back.Store, a.back.Queue, a.back.Log, sweeper.Config{WorkerTTL: a.back.WorkerTTL}, a.log).Run},
 		service.Runner{Name: "limits", Run: a.back.Limit.Run},
+		service.Runner{Name: "webhooks", Run: a.deliver},
 		service.Runner{Name: "http", Run: a.serve},
 	)
 }
@@ -236,6 +241,7 @@ func routes(stopping context.Context, c Config, back *backend.Backend, log *slog
 	keys.Register(native, back.Store, log)
 	models := catalog.New(back.Store, c.UnknownModels == PassUnknown)
 	catalog.Register(native, models, log)
+	webhooks.Register(native, back.Store, c.Webhooks.AllowPrivate(), log)
 	desk := attend.New(back.Store, back.Log, in, guard, attend.Options{
 		Heartbeat: c.Heartbeat, Write: c.ClientLimit, Grace: c.StopLimit * 3 / 4, Stopping: stopping,
 	}, log)

@@ -118,3 +118,59 @@ func TestLimit_Streams(t *testing.T) {
 	require.NoError(t, first.Body.Close())
 	require.Eventually(t, func() bool { return s.opens(ref.Job) }, time.Minute, 10*time.Millisecond, "its place is free")
 }
+
+// The OpenAI endpoints hold tenants to the same limits, before anything is enqueued.
+func TestLimit_Chat(t *testing.T) {
+	t.Parallel()
+	whole := `{"model":"m","messages":[{"role":"user","content":"hi"}]}`
+	for code, c := range map[string]struct {
+		limits        completion.Limits
+		first, second string
+	}{
+		"rate_limit_exceeded":   {completion.Limits{SubmitsPerSecond: 0.001}, whole, whole},
+		"queue_limit_exceeded":  {completion.Limits{Queued: 1}, whole, whole},
+		"stream_limit_exceeded": {completion.Limits{Streams: 1}, streaming(""), streaming("")},
+		"request_too_large":     {completion.Limits{BodyBytes: int64(len(whole))}, whole, whole + " "},
+	} {
+		t.Run(code, func(t *testing.T) {
+			t.Parallel()
+			s := limited(t, c.limits)
+			s.ask(t, chatPath, c.first)
+			queued := func() int {
+				_, list := s.do(t, http.MethodGet, "/v1/jobs", "")
+				return len(gjson.Get(list, "data").Array())
+			}
+			require.Eventually(t, func() bool { return queued() == 1 }, 10*time.Second, time.Millisecond)
+			resp, body := s.do(t, http.MethodPost, chatPath, c.second)
+			if code == "request_too_large" {
+				require.Equal(t, http.StatusRequestEntityTooLarge, resp.StatusCode, body)
+			} else {
+				requireLimited(t, code, resp, body)
+			}
+			require.Equal(t, 1, queued())
+		})
+	}
+}
+
+// A stream's place is free again when it has ended.
+func TestLimit_Chat_PlaceIsGivenUp(t *testing.T) {
+	t.Parallel()
+	s := limited(t, completion.Limits{Streams: 1})
+	for range 3 {
+		asked := s.ask(t, chatPath, streaming(""))
+		w := s.act(t)
+		w.say(first, chunk("x"), stop)
+		w.end(completion.Completed, nil)
+		text, end := asked.rest()
+		require.Equal(t, "x", text)
+		require.Equal(t, "[DONE]", end)
+		require.Empty(t, asked.data())
+		require.Eventually(t, func() bool {
+			place, err := s.back.Limit.Stream(t.Context(), "acme")
+			if err == nil {
+				place.Close()
+			}
+			return err == nil
+		}, 10*time.Second, time.Millisecond)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/tidwall/gjson"
 
+	"sluice/api"
 	"sluice/shared/completion"
 )
 
@@ -56,4 +57,33 @@ func TestModels(t *testing.T) {
 	}
 	resp, body = s.do(t, http.MethodPost, "/v1/jobs", chat)
 	require.Equal(t, http.StatusAccepted, resp.StatusCode, "a job may name any model: %s", body)
+}
+
+// TestModels_Unknown asks for a model that no upstream lists: it is refused before anything is enqueued, and only where
+// that is wanted.
+func TestModels_Unknown(t *testing.T) {
+	t.Parallel()
+	bodies := map[string]string{
+		"/v1/chat/completions": `{"model":"m","messages":[{"role":"user","content":"hi"}]}`, "/v1/completions": `{"model":"m","prompt":"hi"}`, "/v1/embeddings": `{"model":"m","input":"hi"}`,
+		responsesPath: question(""),
+	}
+	list := completion.ModelList{Upstream: "u", Models: []byte(`[{"id":"sim"}]`), SeenAt: time.Now()}
+	s := setup(t)
+	require.NoError(t, s.back.Store.SetModels(t.Context(), list))
+	for path, body := range bodies {
+		resp, text := s.do(t, http.MethodPost, path, body)
+		require.Equal(t, http.StatusNotFound, resp.StatusCode, text)
+		require.JSONEq(t, `{"error":{"message":"The model 'm' does not exist or you do not have access to it.","type":"invalid_request_error","param":"model","code":"model_not_found"}}`, text)
+		require.Empty(t, resp.Header.Get("X-Sluice-Job-Id"))
+	}
+	_, jobs := s.do(t, http.MethodGet, "/v1/jobs", "")
+	require.Empty(t, gjson.Get(jobs, "data").Array())
+
+	s = setup(t, func(c *api.Config) { c.UnknownModels = api.PassUnknown })
+	require.NoError(t, s.back.Store.SetModels(t.Context(), list))
+	for path, body := range bodies {
+		asked := s.ask(t, path, body)
+		require.Equal(t, path, string(s.act(t).job.Endpoint), "the worker got it")
+		asked.leave()
+	}
 }

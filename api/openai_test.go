@@ -227,7 +227,7 @@ func TestChat_FailsEarly(t *testing.T) {
 		"Model":       {completion.Error{Code: completion.CodeUpstreamRejected, UpstreamStatus: 404, UpstreamCode: "model_not_found"}, 404, "model_not_found", "", "false"},
 		"Form":        {completion.Error{Code: completion.CodeUpstreamRejected, UpstreamStatus: 422}, 422, "upstream_rejected", "", "false"},
 		"OurKey":      {completion.Error{Code: completion.CodeUpstreamRejected, UpstreamStatus: 401}, 502, "upstream_rejected", "", "false"},
-		"RateLimited": {completion.Error{Code: completion.CodeRateLimited, Retryable: true, UpstreamStatus: 429}, 429, "upstream_rate_limited", "", ""},
+		"RateLimited": {completion.Error{Code: completion.CodeRateLimited, Retryable: true, UpstreamStatus: 429, RetryAfter: completion.Wait(2500 * time.Millisecond)}, 429, "upstream_rate_limited", "", ""},
 		"Quota":       {completion.Error{Code: completion.CodeQuota, UpstreamStatus: 429}, 429, "insufficient_quota", "", "false"},
 		"Down":        {completion.Error{Code: completion.CodeUnreachable, Retryable: true}, 502, "upstream_unreachable", "", ""},
 	} {
@@ -243,6 +243,10 @@ func TestChat_FailsEarly(t *testing.T) {
 				require.Equal(t, c.code, gjson.Get(text, "error.code").Str)
 				require.Equal(t, c.param, gjson.Get(text, "error.param").Str)
 				require.Equal(t, c.retry, asked.resp.Header.Get("X-Should-Retry"))
+				if c.failure.RetryAfter > 0 {
+					require.Equal(t, "3", asked.resp.Header.Get("Retry-After"))
+					require.Equal(t, "2500", asked.resp.Header.Get("Retry-After-Ms"))
+				}
 				require.Equal(t, w.job.ID, asked.resp.Header.Get("X-Sluice-Job-Id"))
 			})
 		}
@@ -400,4 +404,25 @@ func TestEmbeddings(t *testing.T) {
 	result := `{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.10,-1e-3]}],"model":"m","usage":{"prompt_tokens":2,"total_tokens":2}}`
 	w.finish(completion.Outcome{State: completion.Completed, Result: []byte(result), At: time.Now()})
 	require.Equal(t, result, asked.whole(), "as the upstream wrote it")
+}
+
+// A revocation ends what the key has asked for, and stops the spending.
+func TestChat_I8_KeyIsRevoked(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	key := completion.KeyOf("sk-sluice-soon-gone", "acme", completion.Scopes, time.Now())
+	require.NoError(t, s.back.Store.AddKey(t.Context(), key))
+	asked := s.ask(t, chatPath, streaming(""), "Authorization", "Bearer sk-sluice-soon-gone")
+	w := s.act(t)
+	w.say(first)
+	require.NotEmpty(t, asked.data())
+	_, err := s.back.Store.RevokeKey(t.Context(), "acme", key.ID, time.Now())
+	require.NoError(t, err)
+	_, end := asked.rest()
+	require.Equal(t, "invalid_api_key", gjson.Get(end, "error.code").Str, end)
+	require.Eventually(t, func() bool {
+		job, err := s.back.Store.Get(t.Context(), w.job.Ref())
+		require.NoError(t, err)
+		return job.CancelRequested
+	}, 10*time.Second, time.Millisecond)
 }

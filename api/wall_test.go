@@ -40,6 +40,7 @@ var open = []string{"/healthz", "/readyz"}
 // bodies are those of routes that take one.
 var bodies = map[string]string{
 	"/v1/jobs": chat, "/v1/keys": `{"name":"x"}`, chatPath: streaming(""), chatPath + "/{id}": `{"metadata":{}}`,
+	"/v1/webhooks": `{"url":"https://example.org"}`, "/v1/webhooks/{id}": `{}`,
 	"/v1/completions": `{"model":"m","prompt":"hi"}`, "/v1/embeddings": `{"model":"m","input":"hi"}`,
 	responsesPath: `{"model":"m","input":"hi"}`,
 }
@@ -51,7 +52,9 @@ func TestWall_I8_Routes(t *testing.T) {
 	ref := s.submit(t)
 	key := completion.KeyOf("sk-sluice-other-of-acme", "acme", completion.Scopes, time.Now())
 	require.NoError(t, s.back.Store.AddKey(t.Context(), key))
-	ours := map[string]string{"/v1/jobs/{id}": ref.Job, "/v1/keys/{id}": key.ID}
+	hook := completion.NewWebhook("acme", "https://example.org", []string{"*"}, time.Now())
+	require.NoError(t, s.back.Store.AddWebhook(t.Context(), hook))
+	ours := map[string]string{"/v1/jobs/{id}": ref.Job, "/v1/keys/{id}": key.ID, "/v1/webhooks/{id}": hook.ID}
 	bad := s.badKeys(t)
 	stranger := s.newKey(t, "other", completion.Scopes...)
 	_, before := s.do(t, http.MethodGet, "/v1/jobs/"+ref.Job, "")
@@ -82,8 +85,9 @@ func TestWall_I8_Routes(t *testing.T) {
 				if !strings.HasPrefix(op.path, prefix) {
 					continue
 				}
-				theirs, told := s.do(t, op.method, strings.ReplaceAll(op.path, "{id}", id), "", "Authorization", "Bearer "+stranger)
-				missing, none := s.do(t, op.method, strings.ReplaceAll(op.path, "{id}", strings.Repeat("0", len(id))), "", "Authorization", "Bearer "+stranger)
+				as := []string{"Content-Type", "application/json", "Authorization", "Bearer " + stranger}
+				theirs, told := s.do(t, op.method, strings.ReplaceAll(op.path, "{id}", id), bodies[op.path], as...)
+				missing, none := s.do(t, op.method, strings.ReplaceAll(op.path, "{id}", strings.Repeat("0", len(id))), bodies[op.path], as...)
 				require.Equal(t, http.StatusNotFound, theirs.StatusCode, told)
 				require.Equal(t, none, told, "like one that is not there")
 				for _, h := range []http.Header{theirs.Header, missing.Header} {
@@ -96,8 +100,9 @@ func TestWall_I8_Routes(t *testing.T) {
 	}
 	_, after := s.do(t, http.MethodGet, "/v1/jobs/"+ref.Job, "")
 	require.JSONEq(t, before, after, "nothing of it was touched")
-	for _, list := range []string{"/v1/jobs", "/v1/keys"} {
+	for _, list := range []string{"/v1/jobs", "/v1/keys", "/v1/webhooks"} {
 		_, body := s.do(t, http.MethodGet, list, "", "Authorization", "Bearer "+stranger)
+		require.NotContains(t, body, hook.ID)
 		require.NotContains(t, body, ref.Job)
 		require.NotContains(t, body, key.ID)
 	}

@@ -81,11 +81,10 @@ func TestWorker_I1_StartsAndStops(t *testing.T) {
 		require.Zero(t, stored.Tries)
 		require.Equal(t, modelsim.AnswerOf(20, "hi"), gjson.GetBytes(stored.Result, "choices.0.message.content").Str)
 	}
-	lists, err := back.Store.Models(t.Context(), time.Now())
-	require.NoError(t, err)
-	require.Len(t, lists, 1)
-	require.Equal(t, "sim", lists[0].Upstream)
-	require.Equal(t, `["sim","sim-instant"]`, gjson.GetBytes(lists[0].Models, "#.id").Raw)
+	require.Eventually(t, func() bool {
+		lists, err := back.Store.Models(t.Context(), time.Now())
+		return err == nil && len(lists) == 1 && lists[0].Upstream == "sim" && gjson.GetBytes(lists[0].Models, "#.id").Raw == `["sim","sim-instant"]`
+	}, time.Minute, 10*time.Millisecond)
 	cancel()
 	workers.Wait()
 }

@@ -39,6 +39,7 @@ func firstDelta(ctx context.Context, s *site, r *Report) error {
 		{"nats", full, watched.sample},
 		{"late", full, p.viewed},
 		{"sse", full, p.streamed},
+		{"chat", full, p.chat.first},
 		{"polling", few, asynq.sample},
 	})
 	if err != nil {
@@ -51,6 +52,7 @@ func firstDelta(ctx context.Context, s *site, r *Report) error {
 		{"submit to first delta, NATS subscriber", "nats", aimAdded},
 		{"… that subscribes when it has the answer", "late", 0},
 		{"… over server-sent events", "sse", 0},
+		{"… through /v1/chat/completions", "chat", 0},
 		{"the same queue with Asynq's own polling", "polling", 0},
 	} {
 		r.Rows = append(r.Rows, compare(c.name+", p50", all[c.side], all["direct"], 0.50, c.aim), compare(c.name+", p99", all[c.side], all["direct"], 0.99, 0))

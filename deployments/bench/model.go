@@ -10,9 +10,10 @@ import (
 	"time"
 )
 
-// model is the upstream, asked directly.
+// model is who is asked for a chat completion, streamed.
 type model struct {
 	url  string // with /v1
+	key  string // empty: none is needed
 	http *http.Client
 }
 
@@ -35,6 +36,9 @@ func (m *model) stream(ctx context.Context, spoke func()) error {
 		return fmt.Errorf("build request: %w", err)
 	}
 	req.Header.Set("Content-Type", "application/json")
+	if m.key != "" {
+		req.Header.Set("Authorization", "Bearer "+m.key)
+	}
 	resp, err := m.http.Do(req)
 	if err != nil {
 		return fmt.Errorf("ask the model: %w", err)

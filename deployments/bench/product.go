@@ -19,7 +19,8 @@ import (
 type product struct {
 	api   *client.Client
 	nats  *nats.Conn // a viewer's, without credentials
-	model *model
+	model *model     // asked directly
+	chat  *model     // the same through the product's OpenAI endpoint
 	stops []func()
 }
 
@@ -55,6 +56,7 @@ func openProduct(ctx context.Context, s *site) (_ *product, err error) {
 		return nil, err
 	}
 	p.api = api.WithKey(at[3])
+	p.chat = &model{url: at[1] + "/v1", key: at[3], http: keepAlive()}
 	all, err := p.api.TenantCredential(ctx)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"slices"
 	"strconv"
@@ -15,7 +16,7 @@ import (
 	"sluice/shared/modelsim"
 )
 
-const responses = "/v1/responses"
+const responsesPath = "/v1/responses"
 
 // streamed are the events of a response after one.
 func (a *apiProcess) streamed(t *testing.T, id string, after int) (events []gjson.Result) {
@@ -24,7 +25,7 @@ func (a *apiProcess) streamed(t *testing.T, id string, after int) (events []gjso
 	if after >= 0 {
 		query += "&starting_after=" + strconv.Itoa(after)
 	}
-	got := a.get(t, responses+"/"+id+query)
+	got := a.get(t, responsesPath+"/"+id+query)
 	require.Equal(t, http.StatusOK, got.status, got.body)
 	for line := range strings.Lines(got.body) {
 		if data, ok := strings.CutPrefix(line, "data: "); ok {
@@ -41,25 +42,27 @@ func TestNative_I3_WorkerKilled(t *testing.T) {
 	c := startCluster(t, 1, 0, "SLUICE_UPSTREAM_RESPONSES=native", "SLUICE_WORKER_TTL=3s")
 	a := c.apis[0]
 	const body = `{"model":"sim?search=1&tps=60&tokens=120&key=native","input":"hello","background":true,"tools":[{"type":"web_search"}]}`
-	a.do(t, http.MethodPost, responses, body).refused(t, http.StatusBadRequest, completion.CodeInvalidRequest, "tools[0].type")
+	a.do(t, http.MethodPost, responsesPath, body).refused(t, http.StatusBadRequest, completion.CodeInvalidRequest, "tools[0].type")
 
 	first := c.startWorker(t)
 	var id string
 	until(t, "the api to know of the upstream", func() bool {
-		made := a.do(t, http.MethodPost, responses, body)
+		made := a.do(t, http.MethodPost, responsesPath, body)
 		id = gjson.Get(made.body, "id").Str
 		return made.status == http.StatusOK
 	})
 	job, _ := completion.Unalias("resp_", id)
 	live := a.sse(t, client.Job{ID: job}, 0)
 	live.until(t, func(e completion.Event) bool {
-		return slices.ContainsFunc(e.Chunks, func(chunk []byte) bool { return gjson.GetBytes(chunk, "type").Str == "response.output_text.delta" })
+		return slices.ContainsFunc(e.Chunks, func(chunk json.RawMessage) bool {
+			return gjson.GetBytes(chunk, "type").Str == "response.output_text.delta"
+		})
 	})
 	first.kill()
 	c.startWorker(t)
 	live.end(t, 0)
 
-	made := gjson.Parse(a.get(t, responses+"/"+id).body)
+	made := gjson.Parse(a.get(t, responsesPath+"/"+id).body)
 	require.Equal(t, "completed", made.Get("status").Str, made.Raw)
 	require.Equal(t, `["web_search_call","message"]`, made.Get("output.#.type").Raw)
 	require.Equal(t, modelsim.AnswerOf(120, "hello"), made.Get("output.1.content.0.text").Str)

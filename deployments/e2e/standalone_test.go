@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
@@ -75,8 +76,10 @@ func TestSluice(t *testing.T) {
 	t.Run("Ask_InterruptCancels_I9", i.askInterrupted)
 	t.Run("Ask_SaysWhatIsWrong", i.askFails)
 	t.Run("Tail_Get_List_Cancel", i.lookAtJobs)
+	t.Run("Models", i.models)
 	t.Run("Retry", i.retry)
 	t.Run("Keys_Tenants", i.keysAndTenants)
+	t.Run("Webhooks", i.webhooks)
 	t.Run("Doctor_FindsWhatIsWrong", i.doctor)
 	t.Run("Viewer_MayReadAndNoMore", i.viewerReads)
 	t.Run("Reference_IsServed", i.referenceServed)
@@ -210,6 +213,17 @@ func (i *installation) askFails(t *testing.T) {
 	require.Contains(t, p.err.String(), "refused")
 }
 
+// models are listed once the worker has asked the upstream.
+func (i *installation) models(t *testing.T) {
+	t.Parallel()
+	api := i.api(t)
+	require.Eventually(t, func() bool {
+		models, err := api.Models(t.Context())
+		return err == nil && len(models) > 0
+	}, patience, 100*time.Millisecond)
+	require.Regexp(t, `^ID +OWNED BY +CREATED\nsim +modelsim +\d{4}-\d\d-\d\d\nsim-instant +modelsim +\d{4}-\d\d-\d\d\n$`, i.sluice("models").succeed(t))
+}
+
 func (i *installation) lookAtJobs(t *testing.T) {
 	t.Parallel()
 	job := i.api(t).submit(t, "tps=0&key=look")
@@ -337,7 +351,7 @@ func TestSluice_ExplainsItself(t *testing.T) {
 	require.Contains(t, program{name: "sluice"}.succeed(t), "Usage: sluice <command>")
 	require.Contains(t, program{name: "sluice", args: []string{"--version"}}.succeed(t), "sluice ")
 	require.Contains(t, program{name: "sluice", args: []string{"config"}}.succeed(t), "SLUICE_WEBSOCKET_ADDR")
-	for _, command := range []string{"up", "ask", "tail", "get", "list", "cancel", "retry", "keys", "tenants", "nats", "sim", "config", "doctor"} {
+	for _, command := range []string{"up", "ask", "tail", "get", "list", "cancel", "retry", "keys", "tenants", "webhooks", "nats", "sim", "config", "doctor"} {
 		require.Contains(t, program{name: "sluice", args: []string{command, "--help"}}.succeed(t), "Usage: sluice "+command)
 	}
 	for _, name := range []string{"api", "worker", "migrate"} {

@@ -198,7 +198,10 @@ func FuzzEvents(f *testing.F) {
 func TestModels(t *testing.T) {
 	t.Parallel()
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		require.Equal(t, "/v1/models", r.URL.Path)
+		if r.URL.Path != "/v1/models" {
+			http.NotFound(w, r)
+			return
+		}
 		fmt.Fprint(w, `{"object":"list","data":[{"id":"a/b","object":"model","created":7,"owned_by":"x","more":[]}]}`)
 	})
 	models, err := c.Models(t.Context())

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -22,6 +23,7 @@ const (
 	CodeMethod           Code = "method_not_allowed"
 	CodeKeyConflict      Code = "idempotency_key_conflict"
 	CodeNotRetryable     Code = "job_not_retryable"
+	CodeTooManyWebhooks  Code = "webhook_limit_exceeded"
 	CodeNoKey            Code = "invalid_api_key"
 	CodeScope            Code = "insufficient_scope"
 	CodeOrigin           Code = "origin_not_allowed"
@@ -72,6 +74,7 @@ var kinds = map[Code]Kind{
 	CodeMethod:           {http.StatusMethodNotAllowed, typeInvalid, false, "This method is not allowed here."},
 	CodeKeyConflict:      {http.StatusConflict, typeInvalid, false, "This idempotency key was used with another body."},
 	CodeNotRetryable:     {http.StatusConflict, typeInvalid, false, "Only a job that failed, expired or was cancelled can be tried again."},
+	CodeTooManyWebhooks:  {http.StatusConflict, typeInvalid, false, fmt.Sprintf("The tenant has %d webhooks, which is all it may have.", MaxWebhooks)},
 	CodeNoKey:            {http.StatusUnauthorized, typeInvalid, false, "There is no such API key, or it has expired or was revoked."},
 	CodeScope:            {http.StatusForbidden, typeInvalid, false, "The API key does not permit this."},
 	CodeOrigin:           {http.StatusForbidden, typeInvalid, false, "This web origin may not use the API."},
@@ -108,14 +111,30 @@ func (c Code) Kind() Kind {
 // Error is the one error shape of the domain: what a job failed with and what the API answers with. Its text is safe
 // to show to a client; the cause is for logs only.
 type Error struct {
-	Code           Code          `json:"code"`
-	Message        string        `json:"message"`
-	Retryable      bool          `json:"retryable"`
-	UpstreamStatus int           `json:"upstream_status,omitempty"` // HTTP status of the upstream, if it answered
-	UpstreamCode   string        `json:"upstream_code,omitempty"`   // the upstream's own code, if it refused the request
-	Param          string        `json:"param,omitempty"`           // the field at fault, as a path: messages[0].role
-	RetryAfter     time.Duration `json:"-"`                         // wait at least this long; 0: not said
-	Cause          error         `json:"-"`
+	Code           Code   `json:"code"`
+	Message        string `json:"message"`
+	Retryable      bool   `json:"retryable"`
+	UpstreamStatus int    `json:"upstream_status,omitempty"` // HTTP status of the upstream, if it answered
+	UpstreamCode   string `json:"upstream_code,omitempty"`   // the upstream's own code, if it refused the request
+	Param          string `json:"param,omitempty"`           // the field at fault, as a path: messages[0].role
+	RetryAfter     Wait   `json:"retry_after_ms,omitzero"`   // wait at least this long; 0: not said
+	Cause          error  `json:"-"`
+}
+
+// Wait is a duration that JSON has in whole milliseconds.
+type Wait time.Duration
+
+// MarshalJSON rounds up.
+func (w Wait) MarshalJSON() ([]byte, error) {
+	ms := (time.Duration(w) + time.Millisecond - 1) / time.Millisecond
+	return strconv.AppendInt(nil, int64(ms), 10), nil
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (w *Wait) UnmarshalJSON(b []byte) error {
+	ms, err := strconv.ParseInt(string(b), 10, 64)
+	*w = Wait(time.Duration(ms) * time.Millisecond)
+	return err
 }
 
 // NewError returns an error of kind c; an empty message means the table's text.

@@ -115,7 +115,7 @@ func (b *Book) Submit(ctx context.Context, tenant string) error {
 		return nil
 	}
 	e := completion.NewError(completion.CodeSubmitRate, "")
-	e.RetryAfter = max(result.RetryAfter, time.Millisecond)
+	e.RetryAfter = completion.Wait(max(result.RetryAfter, time.Millisecond))
 	return e
 }
 
@@ -151,7 +151,7 @@ func (b *Book) Stream(ctx context.Context, tenant string) (*Stream, error) {
 		return s, nil
 	}
 	e := completion.NewError(completion.CodeTooManyStreams, "")
-	e.RetryAfter = again
+	e.RetryAfter = completion.Wait(again)
 	return nil, e
 }
 
@@ -189,6 +189,6 @@ func (s *Stream) key() string { return "sluice:{" + s.tenant + "}:streams" }
 // Full is the answer to a submit when as many jobs of the tenant wait as may.
 func Full() error {
 	e := completion.NewError(completion.CodeQueueFull, "")
-	e.RetryAfter = again
+	e.RetryAfter = completion.Wait(again)
 	return e
 }

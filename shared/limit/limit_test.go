@@ -88,7 +88,7 @@ func TestBook_Submit(t *testing.T) {
 			b, _ := book(t, rc, map[string]completion.Limits{"acme": {SubmitsPerSecond: 0.001}, "many": {SubmitsPerSecond: 0.0001}})
 			require.NoError(t, b.Submit(t.Context(), "acme"))
 			e := requireCode(t, completion.CodeSubmitRate, b.Submit(t.Context(), "acme"))
-			require.InDelta(t, 1000, e.RetryAfter.Seconds(), 100)
+			require.InDelta(t, 1000, time.Duration(e.RetryAfter).Seconds(), 100)
 			for range 10 {
 				require.NoError(t, b.Submit(t.Context(), "free"), "without a limit")
 			}

@@ -58,6 +58,12 @@ func TestSim_Completions(t *testing.T) {
 	require.NotEmpty(t, usage)
 	require.True(t, strings.HasSuffix(stream, "data: [DONE]\n\n"))
 
+	for _, prompt := range []string{`[1,2]`, `[[1,2],[3]]`, `["a","b"]`} {
+		status, whole = post(t, "/v1/completions", `{"model":"sim-instant","logprobs":2,"prompt":`+prompt+`}`)
+		require.Equal(t, http.StatusOK, status, whole)
+		require.NotEmpty(t, gjson.Get(whole, "choices.0.text").Str)
+	}
+
 	status, bad := post(t, "/v1/completions", `{"model":"sim-instant"}`)
 	require.Equal(t, http.StatusBadRequest, status)
 	require.Equal(t, "prompt", gjson.Get(bad, "error.param").Str)

@@ -46,7 +46,7 @@ func appendDelta(b []byte, p piece) []byte {
 }
 
 func (a *answer) appendLogprobs(b []byte, pieces ...piece) []byte {
-	if a.req.text || !a.req.Logprobs && !a.script.logprobs {
+	if a.req.text || !bool(a.req.Logprobs) && !a.script.logprobs {
 		return append(b, `,"logprobs":null`...)
 	}
 	b = append(b, `,"logprobs":{"content":[`...)

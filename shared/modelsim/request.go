@@ -3,6 +3,7 @@ package modelsim
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -21,20 +22,45 @@ type request struct {
 	N                   *int   `json:"n"`
 	MaxTokens           *int   `json:"max_tokens"`
 	MaxCompletionTokens *int   `json:"max_completion_tokens"`
-	Logprobs            bool   `json:"logprobs"`
+	Logprobs            asked  `json:"logprobs"`
 	Tools               []tool `json:"tools"`
 
 	Prompt prompts `json:"prompt"` // of a text completion, instead of messages
 	text   bool    // it is a text completion
 }
 
-// prompts are one text or a list of texts. What is said to them is said to all together.
+// asked is a boolean, as in a chat completion, or a number that is not null, as in a text completion.
+type asked bool
+
+func (a *asked) UnmarshalJSON(b []byte) error {
+	var n *int
+	if json.Unmarshal(b, &n) == nil {
+		*a = n != nil
+		return nil
+	}
+	return json.Unmarshal(b, (*bool)(a))
+}
+
+// prompts are one text or a list of texts, each as itself or as a list of token numbers. What is said to them is said to
+// all together.
 type prompts []string
 
 func (p *prompts) UnmarshalJSON(b []byte) error {
 	var one string
 	if json.Unmarshal(b, &one) == nil {
 		*p = prompts{one}
+		return nil
+	}
+	var tokens []int
+	if json.Unmarshal(b, &tokens) == nil && len(tokens) > 0 {
+		*p = prompts{fmt.Sprint(tokens)}
+		return nil
+	}
+	var lists [][]int
+	if json.Unmarshal(b, &lists) == nil {
+		for _, tokens := range lists {
+			*p = append(*p, fmt.Sprint(tokens))
+		}
 		return nil
 	}
 	return json.Unmarshal(b, (*[]string)(p))

@@ -53,7 +53,7 @@ func (s *Store) Models(ctx context.Context, now time.Time, known ...string) ([]c
 	defer cancel()
 	var rows []modelListRow
 	err := s.db.NewSelect().Model(&rows).Column("upstream", "digest", "native", "seen_at").
-		ColumnExpr("CASE WHEN digest IN (?) THEN NULL ELSE models END AS models", bun.In(known)).
+		ColumnExpr("CASE WHEN digest IN (?) THEN NULL ELSE models END AS models", bun.List(known)).
 		Where("seen_at >= ?", stamp(now.Add(-completion.ModelListAge))).OrderExpr("upstream ASC").Scan(ctx)
 	if err != nil {
 		return nil, wrap(err, "read models")

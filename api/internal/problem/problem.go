@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -97,9 +98,9 @@ func (p *Problem) GetHeaders() http.Header {
 	if !p.err.Retryable {
 		h.Set("X-Should-Retry", "false")
 	}
-	if p.err.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.err.RetryAfter.Seconds()))))
-		h.Set("Retry-After-Ms", strconv.FormatInt(p.err.RetryAfter.Milliseconds(), 10))
+	if wait := time.Duration(p.err.RetryAfter); wait > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+		h.Set("Retry-After-Ms", strconv.FormatInt(wait.Milliseconds(), 10))
 	}
 	return h
 }

@@ -79,12 +79,35 @@ func (o *output) add(chunk json.RawMessage) {
 		c.Get("logprobs.content").ForEach(func(_, v gjson.Result) bool {
 			if it := o.find(messageItem, 0); it != nil && it.find(textPart) != nil {
 				p := it.part(textPart)
-				p.logprobs = append(p.logprobs, json.RawMessage(v.Raw))
+				p.logprobs = append(p.logprobs, logprob(v))
 			}
 			return true
 		})
 		return true
 	})
+}
+
+// logprob is that of a token, whose bytes a chat completion may leave out and a response may not.
+func logprob(v gjson.Result) json.RawMessage {
+	var members map[string]json.RawMessage
+	if v.Get("bytes").IsArray() || json.Unmarshal([]byte(v.Raw), &members) != nil || members == nil {
+		return json.RawMessage(v.Raw)
+	}
+	said := []byte(v.Get("token").Str)
+	numbers := make([]int, len(said))
+	for i, c := range said {
+		numbers[i] = int(c)
+	}
+	members["bytes"], _ = json.Marshal(numbers) // numbers always can
+	if top := v.Get("top_logprobs"); top.IsArray() {
+		all := []json.RawMessage{}
+		for _, other := range top.Array() {
+			all = append(all, logprob(other))
+		}
+		members["top_logprobs"], _ = json.Marshal(all) // so can what was parsed
+	}
+	b, _ := json.Marshal(members)
+	return b
 }
 
 func (o *output) grow(kind, partKind, text string) {

@@ -158,7 +158,7 @@ func plays(t testing.TB) map[string]*play {
 		"interleaved": newPlay(t, ask).start().delta(content("a"), `"delta":{"reasoning":"b"}`, content("c"), `"delta":{"reasoning":"d"}`).
 			delta(finish("stop")).end(completion.Completed),
 		"logprobs": newPlay(t, ask).start().delta(content("a") + `,"logprobs":{"content":[{"token":"a","logprob":-0.10,"bytes":[97],"top_logprobs":[]}]}`).
-			delta(content("b") + `,"logprobs":{"content":[{"token":"b","logprob":-1,"bytes":[98],"top_logprobs":[]}]}`).delta(finish("stop")).end(completion.Completed),
+			delta(content("b") + `,"logprobs":{"content":[{"token":"b","logprob":-1,"bytes":null,"top_logprobs":[]}]}`).delta(finish("stop")).end(completion.Completed),
 		"failed":       newPlay(t, ask).start().delta(content("Hi")).end(completion.Failed),
 		"cancelled":    newPlay(t, ask).start().delta(content("Hi")).end(completion.Cancelled),
 		"never":        newPlay(t, `{"model":"m","input":"hi","background":true}`).end(completion.Cancelled),

@@ -89,6 +89,8 @@ func Check(e completion.Endpoint, body gjson.Result, at string) (model string, e
 			err = checkContent(name, v, path)
 		case known && v.Type != gjson.Null && !want.fits(v):
 			err = completion.Invalid(path, "The parameter %q must be %s.", name, want)
+		case name == "stream_options":
+			err = streamOptions(v, path)
 		}
 		seen[name] = true
 		return err == nil
@@ -99,6 +101,14 @@ func Check(e completion.Endpoint, body gjson.Result, at string) (model string, e
 		}
 	}
 	return model, err
+}
+
+// streamOptions checks what decides on the shape of our own streams.
+func streamOptions(v gjson.Result, path string) error {
+	if usage := v.Get("include_usage"); usage.Exists() && usage.Type != gjson.Null && !usage.IsBool() {
+		return completion.Invalid(join(path, "include_usage"), "The parameter \"include_usage\" must be %s.", aBool)
+	}
+	return nil
 }
 
 func checkContent(name string, v gjson.Result, path string) error {

@@ -106,6 +106,7 @@ func TestParse_Refuses(t *testing.T) {
 		"two high surrogates":      {msgs(`[{"role":"user","content":"\ud83d\ud83d"}]`), "request.messages[0].content", ""},
 		"lone surrogate in a name": {param(`"x":{"\udead":1}`), "request.x", ""},
 		"temperature text":         {param(`"temperature":"hot"`), "request.temperature", ""},
+		"include_usage text":       {param(`"stream_options":{"include_usage":"yes"}`), "request.stream_options.include_usage", ""},
 		"n fraction":               {param(`"n":1.5`), "request.n", ""},
 		"tools object":             {param(`"tools":{}`), "request.tools", ""},
 		"stream text":              {param(`"stream":"yes"`), "request.stream", ""},

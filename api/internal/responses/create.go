@@ -56,6 +56,9 @@ func (f *Face) create(ctx context.Context, in *createInput) (*huma.StreamRespons
 	}
 	job := f.Intake.NewJob(ctx, caller.Tenant, body)
 	form, err := f.read(ctx, &job, in.RawBody)
+	if err == nil {
+		err = f.Models.Check(ctx, job.Model)
+	}
 	if err != nil {
 		return nil, f.answer(ctx, err)
 	}

@@ -2,12 +2,15 @@ package responses
 
 import (
 	"context"
+	"io"
 	"iter"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/tidwall/gjson"
 
 	"sluice/api/internal/access"
 	"sluice/api/internal/attend"
@@ -45,6 +48,25 @@ func (f *Face) registerGet(api huma.API) {
 			"wanted and for as long as the response is kept.",
 	}, f.get)
 	api.OpenAPI().Paths[path+"/{id}"].Get.Responses["200"] = streamed()
+}
+
+// bodyLimit is what Resolve reads of a body, in bytes, and bodyWait how long it waits for it.
+const (
+	bodyLimit = 1 << 10
+	bodyWait  = 5 * time.Second
+)
+
+// Resolve is huma's. The official SDK for Go asks for a stream in a body, {"stream":true}, which a GET has no other use for.
+func (in *getInput) Resolve(c huma.Context) []error {
+	r, _ := humago.Unwrap(c)
+	if r.ContentLength <= 0 || r.ContentLength > bodyLimit || c.SetReadDeadline(time.Now().Add(bodyWait)) != nil {
+		return nil
+	}
+	if body, err := io.ReadAll(r.Body); err == nil {
+		in.Stream = in.Stream || gjson.GetBytes(body, "stream").Bool()
+	}
+	_ = c.SetReadDeadline(time.Time{}) // it could be set just now
+	return nil
 }
 
 func (f *Face) get(ctx context.Context, in *getInput) (*huma.StreamResponse, error) {

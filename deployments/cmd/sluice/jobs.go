@@ -38,6 +38,15 @@ func (r remote) client(t *terminal) (*client.Client, error) {
 	return c.WithKey(key), err
 }
 
+// with runs do on the API.
+func (r remote) with(t *terminal, do func(*client.Client) error) error {
+	api, err := r.client(t)
+	if err != nil {
+		return err
+	}
+	return do(api)
+}
+
 // key is the API key that the user named, or that of the all-in-one, or none.
 func (r remote) key(t *terminal) (string, error) {
 	path := r.KeyFile

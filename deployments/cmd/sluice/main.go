@@ -20,20 +20,21 @@ import (
 type program struct {
 	Version kong.VersionFlag `help:"Print the version."`
 
-	Up      upCmd      `cmd:"" help:"Run everything in one process: API, worker, NATS, queue and database."`
-	Ask     askCmd     `cmd:"" help:"Submit a prompt and print the answer while it streams."`
-	Tail    tailCmd    `cmd:"" help:"Follow a job's answer, from its start."`
-	Get     getCmd     `cmd:"" help:"Show a job."`
-	List    listCmd    `cmd:"" help:"List jobs, newest first."`
-	Cancel  cancelCmd  `cmd:"" help:"Cancel a job, keeping what it has so far."`
-	Retry   retryCmd   `cmd:"" help:"Try jobs again that failed, expired or were cancelled."`
-	Models  modelsCmd  `cmd:"" help:"List the models there are."`
-	Keys    keysCmd    `cmd:"" help:"Manage API keys."`
-	Tenants tenantsCmd `cmd:"" help:"Limit tenants."`
-	NATS    natsCmd    `cmd:"" name:"nats" help:"Set NATS up."`
-	Sim     simCmd     `cmd:"" help:"Run the simulated model alone, as an OpenAI-compatible server."`
-	Config  configCmd  `cmd:"" help:"Print a reference of all settings."`
-	Doctor  doctorCmd  `cmd:"" help:"Check each server and say what is wrong."`
+	Up       upCmd       `cmd:"" help:"Run everything in one process: API, worker, NATS, queue and database."`
+	Ask      askCmd      `cmd:"" help:"Submit a prompt and print the answer while it streams."`
+	Tail     tailCmd     `cmd:"" help:"Follow a job's answer, from its start."`
+	Get      getCmd      `cmd:"" help:"Show a job."`
+	List     listCmd     `cmd:"" help:"List jobs, newest first."`
+	Cancel   cancelCmd   `cmd:"" help:"Cancel a job, keeping what it has so far."`
+	Retry    retryCmd    `cmd:"" help:"Try jobs again that failed, expired or were cancelled."`
+	Models   modelsCmd   `cmd:"" help:"List the models there are."`
+	Keys     keysCmd     `cmd:"" help:"Manage API keys."`
+	Tenants  tenantsCmd  `cmd:"" help:"Limit tenants."`
+	Webhooks webhooksCmd `cmd:"" name:"webhooks" help:"Be told of what happens, over HTTP."`
+	NATS     natsCmd     `cmd:"" name:"nats" help:"Set NATS up."`
+	Sim      simCmd      `cmd:"" help:"Run the simulated model alone, as an OpenAI-compatible server."`
+	Config   configCmd   `cmd:"" help:"Print a reference of all settings."`
+	Doctor   doctorCmd   `cmd:"" help:"Check each server and say what is wrong."`
 }
 
 // terminal is what a command may read and write.

@@ -71,6 +71,8 @@ Try it from another terminal:
   curl -s %[1]s/v1/jobs %[8]s-H 'Content-Type: application/json' \
     -d '{"request":{"model":"%[6]s","messages":[{"role":"user","content":"hello"}]}}'
 
+Or point a program that uses an OpenAI SDK to the base address %[1]s/v1, with this API key.
+
 Ctrl-C stops.
 
 `, s.HTTPURL(), s.NATSURL(), s.WebSocketURL(), c.Server.DataDir, ask, model, key, header)

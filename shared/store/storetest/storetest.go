@@ -4,6 +4,7 @@ package storetest
 
 import (
 	"encoding/json"
+	"errors"
 	"testing"
 	"time"
 
@@ -61,6 +62,22 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"Key/Use":                    keyUse,
 		"Key/I8_Revoke":              keyRevoke,
 		"Limits/Set":                 limitsSet,
+		"Webhook/RoundTrip":          webhookRoundTrip,
+		"Webhook/I8_Walls":           webhookWalls,
+		"Webhook/I8_SoMany":          webhookMany,
+		"Webhook/Change":             webhookChange,
+		"Webhook/Delete":             webhookDelete,
+		"Notice/I1_EveryEnd":         noticeEnds,
+		"Notice/Response":            noticeResponse,
+		"Notice/I8_WhoWantsIt":       noticeWanted,
+		"Delivery/RoundTrip":         deliveryRoundTrip,
+		"Delivery/OneSends":          deliveryGuard,
+		"Delivery/Hold":              deliveryHold,
+		"Delivery/I8_FairShares":     deliveryFair,
+		"Delivery/ManyAtOnce":        deliveryManyAtOnce,
+		"Delivery/Resend":            deliveryResend,
+		"Delivery/PagesStayPut":      deliveryPages,
+		"Delivery/Prune":             deliveryPrune,
 		"Stored/List":                storedList,
 		"Stored/Change":              storedChange,
 		"Models/RoundTrip":           modelsRoundTrip,
@@ -105,6 +122,8 @@ func get(t *testing.T, s *store.Store, job completion.Job) completion.Job {
 	require.NoError(t, err)
 	return stored
 }
+
+func isStale(err error) bool { return errors.Is(err, completion.ErrStale) }
 
 func outcome(state completion.State) completion.Outcome {
 	return completion.Outcome{State: state, At: now()}

@@ -23,5 +23,5 @@ func (b Backoff) After(tries int, failure *completion.Error) time.Duration {
 	if d > 1 {
 		d -= rand.N(d / 2)
 	}
-	return max(d, failure.RetryAfter)
+	return max(d, time.Duration(failure.RetryAfter))
 }

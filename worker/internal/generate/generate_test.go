@@ -346,7 +346,7 @@ func TestHandle_Retries(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		failure := completion.NewError(completion.CodeRateLimited, "")
-		failure.RetryAfter = 30 * time.Second
+		failure.RetryAfter = completion.Wait(30 * time.Second)
 		b := setup(&model{words: []string{"a"}, end: failure})
 		var again *queue.Again
 		require.ErrorAs(t, b.handle(t.Context()), &again)
@@ -542,5 +542,5 @@ func TestBackoff(t *testing.T) {
 		require.LessOrEqual(t, d, most)
 		require.GreaterOrEqual(t, d, most/2)
 	}
-	require.Equal(t, time.Hour, b.After(1, &completion.Error{RetryAfter: time.Hour}))
+	require.Equal(t, time.Hour, b.After(1, &completion.Error{RetryAfter: completion.Wait(time.Hour)}))
 }

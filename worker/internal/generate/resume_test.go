@@ -204,7 +204,7 @@ func TestHandle_NoRetryBeyondTheDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		failure := completion.NewError(completion.CodeRateLimited, "")
-		failure.RetryAfter = time.Minute
+		failure.RetryAfter = completion.Wait(time.Minute)
 		b := setup(&model{end: failure})
 		b.m.job.Deadline = time.Now().Add(time.Minute)
 		require.NoError(t, b.handle(t.Context()))

@@ -120,7 +120,7 @@ func TestLister_BacksOff(t *testing.T) {
 func TestLister_WaitsAsLongAsTold(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := &book{down: &completion.Error{Code: completion.CodeRateLimited, RetryAfter: time.Minute}}
+		b := &book{down: &completion.Error{Code: completion.CodeRateLimited, RetryAfter: completion.Wait(time.Minute)}}
 		run(t, b, func() {
 			time.Sleep(59 * time.Second)
 			synctest.Wait()

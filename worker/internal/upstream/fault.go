@@ -104,7 +104,7 @@ func (u *Upstream) classify(f fault) *completion.Error {
 		e.Retryable = false
 	}
 	e.UpstreamStatus = f.status
-	e.RetryAfter = retryAfter(f.header, time.Now())
+	e.RetryAfter = completion.Wait(retryAfter(f.header, time.Now()))
 	return e.Because(fmt.Errorf("upstream %s: status %d, code %q, type %q, request %q: %s",
 		u.cfg.Name, f.status, f.code, f.kind, f.header.Get("X-Request-Id"), said))
 }

@@ -39,8 +39,8 @@ func noSecret(t *testing.T, e *completion.Error) {
 		require.NotContains(t, text, secretKey)
 		require.NotContains(t, text, secretHost)
 	}
-	require.GreaterOrEqual(t, e.RetryAfter, time.Duration(0))
-	require.LessOrEqual(t, e.RetryAfter, maxRetryAfter)
+	require.GreaterOrEqual(t, time.Duration(e.RetryAfter), time.Duration(0))
+	require.LessOrEqual(t, time.Duration(e.RetryAfter), maxRetryAfter)
 }
 
 // FuzzStream answers a call with any status, Retry-After and body, through the client library.

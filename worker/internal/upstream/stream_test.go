@@ -121,7 +121,7 @@ func TestUpstream_SimulatedFaults(t *testing.T) {
 			}
 			e := requireCode(t, code, err)
 			if strings.Contains(query, "retry_after") {
-				require.Equal(t, 2*time.Second, e.RetryAfter)
+				require.Equal(t, 2*time.Second, time.Duration(e.RetryAfter))
 				require.Equal(t, http.StatusTooManyRequests, e.UpstreamStatus)
 			}
 		})

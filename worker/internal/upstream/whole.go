@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"regexp"
 	"strconv"
 
 	"github.com/tidwall/gjson"
 )
-
-var oneLine = regexp.MustCompile(`[\r\n]`)
 
 // whole deals with an upstream that answers with one chat.completion or Response although a stream was asked for.
 func (f *filter) whole(line []byte, err error) error {
@@ -26,7 +23,7 @@ func (f *filter) whole(line []byte, err error) error {
 	case !validJSON(body):
 		return garbage(errNotChunk)
 	}
-	root := gjson.ParseBytes(oneLine.ReplaceAll(body, []byte{' '})) // strings of JSON have no line ends
+	root := gjson.ParseBytes(body)
 	if truthyMember(root, "error") || root.Get("object").Str == "error" {
 		return f.classify(parseFault(body))
 	}

@@ -1,0 +1,7 @@
+DROP TRIGGER IF EXISTS job_ended;
+--bun:split
+DROP TABLE IF EXISTS delivery;
+--bun:split
+DROP TABLE IF EXISTS outbox;
+--bun:split
+DROP TABLE IF EXISTS webhook;
