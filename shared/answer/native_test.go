@@ -126,7 +126,7 @@ func TestAnswer_Response_Interrupted(t *testing.T) {
 	require.Empty(t, a.FinishReason())
 	require.JSONEq(t, `{"input_tokens":2,"output_tokens":3,"total_tokens":5,"estimated":true}`, string(a.Estimate(json.RawMessage(`{"input":"123456"}`))))
 	early, _ := told(t, story()[:3]...)
-	require.Equal(t, `{"id":"rs_1","type":"reasoning","summary":[],"status":"in_progress"}`, gjson.GetBytes(early.Completion(), "output.0").Raw)
+	require.JSONEq(t, `{"id":"rs_1","type":"reasoning","summary":[],"status":"in_progress"}`, gjson.GetBytes(early.Completion(), "output.0").Raw)
 }
 
 // TestRestate_Response tells a response as an upstream would have.
@@ -161,14 +161,14 @@ func TestAnswer_Response_Ends(t *testing.T) {
 	for reason, want := range map[string]string{"max_output_tokens": "length", "content_filter": "content_filter", "max_tool_calls": "incomplete"} {
 		a, _ := told(t, `{"type":"response.incomplete","response":{"status":"incomplete","incomplete_details":{"reason":"`+reason+`"},"output":[`+fc+`]}}`)
 		require.Equal(t, want, a.FinishReason())
-		require.Equal(t, `[`+fc+`]`, gjson.GetBytes(a.Completion(), "output").Raw, "the end has what was not said before")
+		require.JSONEq(t, `[`+fc+`]`, gjson.GetBytes(a.Completion(), "output").Raw, "the end has what was not said before")
 	}
 	first := `{"type":"response.output_item.done","output_index":0,"item":` + fc + `}`
 	a, log := told(t, first, `{"type":"response.completed","response":{"output":[]}}`)
-	require.Equal(t, `[`+fc+`]`, gjson.GetBytes(a.Completion(), "output").Raw, "what was said counts if the end has nothing")
+	require.JSONEq(t, `[`+fc+`]`, gjson.GetBytes(a.Completion(), "output").Raw, "what was said counts if the end has nothing")
 	require.Len(t, log, 2)
 	a, _ = told(t, first, `{"type":"response.completed","response":{"output":[`+ws+`]}}`)
-	require.Equal(t, `[`+ws+`]`, gjson.GetBytes(a.Completion(), "output").Raw, "the end has the last word")
+	require.JSONEq(t, `[`+ws+`]`, gjson.GetBytes(a.Completion(), "output").Raw, "the end has the last word")
 }
 
 func TestAnswer_Response_Shape(t *testing.T) {
@@ -183,7 +183,7 @@ func TestAnswer_Response_Shape(t *testing.T) {
 		`{"type":"response.output_item.added","output_index":0,"item":{}}`, `{"type":"response.content_part.added","content_index":99,"part":{}}`,
 		`{"type":"response.content_part.added","content_index":0,"part":5}`, `{"type":"response.output_text.delta","content_index":0,"delta":"x"}`,
 		`{"type":"response.new_thing.delta","delta":"x"}`, `{"type":"response."}`)
-	require.Equal(t, `[{"content":[5],"status":"in_progress"}]`, gjson.GetBytes(a.Completion(), "output").Raw)
+	require.JSONEq(t, `[{"content":[5],"status":"in_progress"}]`, gjson.GetBytes(a.Completion(), "output").Raw)
 }
 
 // TestSplit_Response has an image cut into pieces that travel.
