@@ -178,3 +178,54 @@ func TestStream_NativeBegunAnew(t *testing.T) {
 	said.add(said.job.FinalEvent())
 	agrees(t, said)
 }
+
+// FuzzStream_Native_I4 is FuzzStream_I4 for upstreams that speak Responses themselves, some of whose attempts do not.
+func FuzzStream_Native_I4(f *testing.F) {
+	for _, acts := range []string{"ommdo", "omRomd", "oRomdE", "omXo", "oswmY", "RRomdE", "omdmdL", "oRcRomdE", "omdERcE", "E", "osE", "cRsdE"} {
+		f.Add(acts, false)
+		f.Add(acts, true)
+	}
+	f.Fuzz(func(t *testing.T, acts string, background bool) {
+		if len(acts) > 12 {
+			return
+		}
+		p := newPlay(t, fmt.Sprintf(`{"model":"m","input":"x","background":%v}`, background)).start()
+		items, open, id := 0, false, "a"
+		for _, act := range []byte(acts) {
+			switch native := p.answer.Empty() || answer.IsResponse(p.answer.Completion()); {
+			case p.job.State.Final():
+			case act == 'R':
+				items, open, id = 0, false, id+"a"
+				p.retrying().start()
+			case act == 'X' || act == 'Y':
+				p.end(map[byte]completion.State{'X': completion.Failed, 'Y': completion.Cancelled}[act])
+			case act == 'c' && (!native || p.answer.Empty()):
+				p.delta(content("c"))
+			case !native:
+			case act == 'o':
+				p.events(opens(id))
+			case act == 's' && items == 0 && !open:
+				p.events(searched(id)...)
+				items++
+			case act == 'm' && !open:
+				p.events(says(fmt.Sprint(id, items), items, "te", "xt")...)
+				open = true
+			case act == 'd' && open:
+				p.events(said(fmt.Sprint(id, items), items, "text")...)
+				items, open = items+1, false
+			case (act == 'E' || act == 'L') && !open:
+				p.events(ends(map[byte]string{'E': "completed", 'L': "incomplete"}[act], "")).end(completion.Completed)
+			}
+		}
+		if !p.job.State.Final() {
+			p.end(completion.Failed)
+		}
+		agrees(t, p)
+		for size := 1; size < 4; size++ {
+			other := *p
+			other.records = coalesce(t, p.records, func() int { return size })
+			require.Equal(t, p.all(), other.all())
+			require.Equal(t, p.watch(View{After: -1}, 0), other.watch(View{After: -1}, 0))
+		}
+	})
+}

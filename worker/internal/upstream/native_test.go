@@ -1,12 +1,14 @@
 package upstream
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 	"github.com/tidwall/gjson"
@@ -169,4 +171,37 @@ func TestUpstream_Native_BreaksOff(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, strings.HasSuffix(string(out), string(doneLine)))
 	}
+}
+
+// FuzzFilter_Native has a server send anything: what comes out is either the events of a response that has ended, or an error.
+func FuzzFilter_Native(f *testing.F) {
+	for _, s := range []string{
+		"event: response.created\ndata: {\"type\":\"response.created\",\"response\":{}}\n\ndata: {\"type\":\"response.completed\",\"response\":{}}\n\n",
+		"{\"object\":\"response\",\n\"status\":\"incomplete\"}", "data: {\"error\":null,\"type\":\"response.incomplete\",\ndata: \"response\":{\"\xff\":1}}\r\n\r\n",
+		"data: {\"type\":\"response.failed\",\"response\":{}}\n\n", "event: error\ndata: {}\n\n", "data: [DONE]\n\n", ": x\n\ndata: {\"type\":\"ping\"}\n\n",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, sent []byte) {
+		filter := newFilter(bytes.NewReader(sent), 1<<20, 0)
+		filter.native, filter.classify = true, func(fault) error { return completion.NewError(completion.CodeUpstream, "") }
+		out, err := io.ReadAll(filter)
+		if err != nil {
+			var own *completion.Error
+			require.ErrorAs(t, err, &own)
+			require.NotErrorIs(t, err, io.EOF)
+			return
+		}
+		all, last := strings.CutSuffix(string(out), string(doneLine))
+		require.True(t, last, "%q", out)
+		kind := ""
+		for line := range strings.Lines(all) {
+			_, data, ok := strings.Cut(line, ":")
+			data = strings.TrimSpace(data)
+			require.True(t, ok && json.Valid([]byte(data)) && utf8.ValidString(data), "%q", line)
+			kind = gjson.Get(data, "type").Str
+			require.True(t, strings.HasPrefix(kind, "response."), "%q", line)
+		}
+		require.Contains(t, []string{"response.completed", "response.incomplete"}, kind)
+	})
 }
