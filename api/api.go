@@ -29,6 +29,7 @@ import (
 	"sluice/api/internal/page"
 	"sluice/api/internal/problem"
 	"sluice/api/internal/request"
+	"sluice/api/internal/responses"
 	"sluice/api/internal/sse"
 	"sluice/api/internal/webhooks"
 	"sluice/shared/backend"
@@ -245,6 +246,7 @@ func routes(stopping context.Context, c Config, back *backend.Backend, log *slog
 		Heartbeat: c.Heartbeat, Write: c.ClientLimit, Grace: c.StopLimit * 3 / 4, Stopping: stopping,
 	}, log)
 	openai.Register(native, openai.Parts{Intake: in, Desk: desk, Store: back.Store, Log: back.Log, Limits: back.Limit, Models: models, Logger: log})
+	responses.Register(native, responses.Parts{Intake: in, Desk: desk, Store: back.Store, Log: back.Log, Limits: back.Limit, Models: models, Logger: log})
 	registerHealth(native, back.Ready, log)
 	problem.Describe(native.OpenAPI())
 	reference, err := page.Reference(native.OpenAPI())

@@ -30,8 +30,13 @@ type ask struct {
 
 func (s *server) ask(t *testing.T, path, body string, header ...string) *ask {
 	t.Helper()
+	return s.request(t, http.MethodPost, path, body, header...)
+}
+
+func (s *server) request(t *testing.T, method, path, body string, header ...string) *ask {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+path, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, s.url+path, strings.NewReader(body))
 	require.NoError(t, err)
 	req.Header.Set("Authorization", "Bearer "+s.key)
 	for i := 0; i < len(header); i += 2 {

@@ -42,6 +42,7 @@ var bodies = map[string]string{
 	"/v1/jobs": chat, "/v1/keys": `{"name":"x"}`, chatPath: streaming(""), chatPath + "/{id}": `{"metadata":{}}`,
 	"/v1/webhooks": `{"url":"https://example.org"}`, "/v1/webhooks/{id}": `{}`,
 	"/v1/completions": `{"model":"m","prompt":"hi"}`, "/v1/embeddings": `{"model":"m","input":"hi"}`,
+	responsesPath: `{"model":"m","input":"hi"}`,
 }
 
 // TestWall_I8_Routes is the matrix: every route with every kind of bad key, and as another tenant.

@@ -19,6 +19,7 @@ const (
 	CodeMediaType        Code = "unsupported_media_type"
 	CodeNotFound         Code = "not_found"
 	CodeModel            Code = "model_not_found"
+	CodePrevious         Code = "previous_response_not_found"
 	CodeMethod           Code = "method_not_allowed"
 	CodeKeyConflict      Code = "idempotency_key_conflict"
 	CodeNotRetryable     Code = "job_not_retryable"
@@ -68,6 +69,7 @@ var kinds = map[Code]Kind{
 	CodeTooLarge:         {http.StatusRequestEntityTooLarge, typeInvalid, false, "The body is too large."},
 	CodeMediaType:        {http.StatusUnsupportedMediaType, typeInvalid, false, "The body must be application/json."},
 	CodeNotFound:         {http.StatusNotFound, typeInvalid, false, "There is nothing here by that name."},
+	CodePrevious:         {http.StatusBadRequest, typeInvalid, false, "There is no such response to go on from."},
 	CodeModel:            {http.StatusNotFound, typeInvalid, false, "The model does not exist, or you do not have access to it."},
 	CodeMethod:           {http.StatusMethodNotAllowed, typeInvalid, false, "This method is not allowed here."},
 	CodeKeyConflict:      {http.StatusConflict, typeInvalid, false, "This idempotency key was used with another body."},
@@ -109,14 +111,14 @@ func (c Code) Kind() Kind {
 // Error is the one error shape of the domain: what a job failed with and what the API answers with. Its text is safe
 // to show to a client; the cause is for logs only.
 type Error struct {
-	Code           Code          `json:"code"`
-	Message        string        `json:"message"`
-	Retryable      bool          `json:"retryable"`
-	UpstreamStatus int           `json:"upstream_status,omitempty"` // HTTP status of the upstream, if it answered
-	UpstreamCode   string        `json:"upstream_code,omitempty"`   // the upstream's own code, if it refused the request
-	Param          string        `json:"param,omitempty"`           // the field at fault, as a path: messages[0].role
-	RetryAfter     Wait          `json:"retry_after_ms,omitzero"`   // wait at least this long; 0: not said
-	Cause          error         `json:"-"`
+	Code           Code   `json:"code"`
+	Message        string `json:"message"`
+	Retryable      bool   `json:"retryable"`
+	UpstreamStatus int    `json:"upstream_status,omitempty"` // HTTP status of the upstream, if it answered
+	UpstreamCode   string `json:"upstream_code,omitempty"`   // the upstream's own code, if it refused the request
+	Param          string `json:"param,omitempty"`           // the field at fault, as a path: messages[0].role
+	RetryAfter     Wait   `json:"retry_after_ms,omitzero"`   // wait at least this long; 0: not said
+	Cause          error  `json:"-"`
 }
 
 // Wait is a duration that JSON has in whole milliseconds.

@@ -4,14 +4,21 @@ import (
 	"encoding/json"
 
 	"sluice/shared/completion"
+	"sluice/shared/response"
 
 	"github.com/tidwall/gjson"
 )
 
-// prepare returns request with stream true and stream_options.include_usage true, if the endpoint streams, and how many
-// choices it asks for. All other members keep their bytes and their order, also those that appear twice; stream and stream_options move to
-// the end, and the last one counts where there are several.
+// prepare returns the body that is sent for request, with stream true and stream_options.include_usage true if the endpoint
+// streams, and how many choices it asks for. Upstreams are asked for the chat completion that means the same as a response.
+// All other members keep their bytes and their order, also those that appear twice; stream and stream_options move to the
+// end, and the last one counts where there are several.
 func prepare(e completion.Endpoint, request json.RawMessage) (body []byte, choices int, err error) {
+	if e == completion.EndpointResponses {
+		if request, err = response.Chat(request); err != nil {
+			return nil, 0, err
+		}
+	}
 	root := gjson.ParseBytes(request)
 	if !json.Valid(request) || !root.IsObject() {
 		return nil, 0, completion.NewError(completion.CodeInvalidJSON, "")

@@ -140,7 +140,7 @@ func (u *Upstream) Close() {
 // The sequence ends without an error only if the answer is complete: after [DONE], or when every choice has its
 // finish_reason. Otherwise the last pair holds a *completion.Error: upstream_unreachable, upstream_cut,
 // upstream_stalled, upstream_invalid, upstream_rate_limited, insufficient_quota, upstream_error, upstream_rejected,
-// answer_too_large, or invalid_json for a request that is not an object. When ctx ends, the connection is closed at
+// answer_too_large, or invalid_json for a request that is not an object; a response may also be an invalid_request. When ctx ends, the connection is closed at
 // once and the error wraps context.Cause(ctx): the cause itself if it is a *completion.Error, generation_timeout for a
 // deadline, else cancelled.
 //
