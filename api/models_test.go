@@ -65,6 +65,7 @@ func TestModels_Unknown(t *testing.T) {
 	t.Parallel()
 	bodies := map[string]string{
 		"/v1/chat/completions": `{"model":"m","messages":[{"role":"user","content":"hi"}]}`, "/v1/completions": `{"model":"m","prompt":"hi"}`, "/v1/embeddings": `{"model":"m","input":"hi"}`,
+		responsesPath: question(""),
 	}
 	list := completion.ModelList{Upstream: "u", Models: []byte(`[{"id":"sim"}]`), SeenAt: time.Now()}
 	s := setup(t)

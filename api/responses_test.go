@@ -442,3 +442,21 @@ func TestResponses_Disconnect(t *testing.T) {
 		})
 	}
 }
+
+// A server that stops ends its streams with where to go on.
+func TestResponses_ServerStops(t *testing.T) {
+	t.Parallel()
+	s := setup(t, func(c *api.Config) { c.StopLimit = 4 * time.Second })
+	asked := s.ask(t, responsesPath, question(`,"stream":true`))
+	w := s.act(t)
+	w.say(first, chunk("a"))
+	require.Equal(t, "response.created", gjson.Get(asked.data(), "type").Str)
+	s.stop()
+	events := asked.events()
+	last := events[len(events)-1]
+	require.Equal(t, []string{"error", "service_unavailable"}, []string{last.Get("type").Str, last.Get("code").Str}, last.Raw)
+	require.Equal(t, events[len(events)-2].Get("sequence_number").Int(), last.Get("sequence_number").Int())
+	job, err := s.back.Store.Get(t.Context(), w.job.Ref())
+	require.NoError(t, err)
+	require.False(t, job.CancelRequested)
+}

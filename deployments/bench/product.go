@@ -19,8 +19,8 @@ import (
 type product struct {
 	api   *client.Client
 	nats  *nats.Conn // a viewer's, without credentials
-	model *model // asked directly
-	chat  *model // the same through the product's OpenAI endpoint
+	model *model     // asked directly
+	chat  *model     // the same through the product's OpenAI endpoint
 	stops []func()
 }
 

@@ -111,14 +111,14 @@ func (c Code) Kind() Kind {
 // Error is the one error shape of the domain: what a job failed with and what the API answers with. Its text is safe
 // to show to a client; the cause is for logs only.
 type Error struct {
-	Code           Code          `json:"code"`
-	Message        string        `json:"message"`
-	Retryable      bool          `json:"retryable"`
-	UpstreamStatus int           `json:"upstream_status,omitempty"` // HTTP status of the upstream, if it answered
-	UpstreamCode   string        `json:"upstream_code,omitempty"`   // the upstream's own code, if it refused the request
-	Param          string        `json:"param,omitempty"`           // the field at fault, as a path: messages[0].role
-	RetryAfter     Wait          `json:"retry_after_ms,omitzero"`   // wait at least this long; 0: not said
-	Cause          error         `json:"-"`
+	Code           Code   `json:"code"`
+	Message        string `json:"message"`
+	Retryable      bool   `json:"retryable"`
+	UpstreamStatus int    `json:"upstream_status,omitempty"` // HTTP status of the upstream, if it answered
+	UpstreamCode   string `json:"upstream_code,omitempty"`   // the upstream's own code, if it refused the request
+	Param          string `json:"param,omitempty"`           // the field at fault, as a path: messages[0].role
+	RetryAfter     Wait   `json:"retry_after_ms,omitzero"`   // wait at least this long; 0: not said
+	Cause          error  `json:"-"`
 }
 
 // Wait is a duration that JSON has in whole milliseconds.

@@ -88,13 +88,12 @@ type outputDetails struct {
 
 // Object is the Response that shows job as it stands.
 func Object(job completion.Job) json.RawMessage {
-	ask := gjson.ParseBytes(job.Request)
-	echo := func(name, fallback string) json.RawMessage {
-		if v := ask.Get(name); v.Exists() && v.Type != gjson.Null {
-			return json.RawMessage(v.Raw)
-		}
-		return json.RawMessage(fallback)
-	}
+	ask := map[string]gjson.Result{} // read once: it may hold a long history
+	gjson.ParseBytes(job.Request).ForEach(func(k, v gjson.Result) bool {
+		ask[k.Str] = v
+		return true
+	})
+	echo := func(name, fallback string) json.RawMessage { return raw(ask[name], fallback) }
 	status, reason := stand(job)
 	o := object{
 		ID: completion.Alias(Prefix, job.ID), Object: "response", CreatedAt: job.CreatedAt.Unix(), Status: status, Model: job.Model,
@@ -102,9 +101,9 @@ func Object(job completion.Job) json.RawMessage {
 		MaxOutputTokens: echo("max_output_tokens", "null"), MaxToolCalls: echo("max_tool_calls", "null"),
 		ParallelToolCalls: echo("parallel_tool_calls", "true"), PreviousResponseID: echo("previous_response_id", "null"),
 		PromptCacheKey: echo("prompt_cache_key", "null"), PromptCacheRetention: echo("prompt_cache_retention", "null"),
-		Reasoning: reasoning(ask.Get("reasoning")), SafetyIdentifier: echo("safety_identifier", "null"), ServiceTier: echo("service_tier", `"auto"`),
-		Store: echo("store", "true"), Temperature: echo("temperature", "1"), Text: text(ask.Get("text")), ToolChoice: echo("tool_choice", `"auto"`),
-		Tools: tools(ask.Get("tools")), TopLogprobs: echo("top_logprobs", "0"), TopP: echo("top_p", "1"), Truncation: echo("truncation", `"disabled"`),
+		Reasoning: reasoning(ask["reasoning"]), SafetyIdentifier: echo("safety_identifier", "null"), ServiceTier: echo("service_tier", `"auto"`),
+		Store: echo("store", "true"), Temperature: echo("temperature", "1"), Text: text(ask["text"]), ToolChoice: echo("tool_choice", `"auto"`),
+		Tools: tools(ask["tools"]), TopLogprobs: echo("top_logprobs", "0"), TopP: echo("top_p", "1"), Truncation: echo("truncation", `"disabled"`),
 		Usage: spent(job), User: echo("user", "null"), Metadata: echo("metadata", "{}"),
 	}
 	if status == completed {

@@ -47,7 +47,7 @@ func (c *call) acceptWhole(resp *http.Response) (*http.Response, error) {
 	case !root.Get("data").IsArray():
 		return nil, completion.NewError(completion.CodeUpstreamGarbage, "The upstream sent what is not a list of embeddings.").Because(fmt.Errorf("no data"))
 	}
-	c.answer = appendUTF8(make([]byte, 0, len(body)), bytes.TrimSpace(body))
+	c.answer = appendUTF8(make([]byte, 0, len(body)), oneLine(bytes.TrimSpace(body)))
 	resp.Body = io.NopCloser(bytes.NewReader([]byte("{}")))
 	return resp, nil
 }

@@ -35,13 +35,13 @@ func embed(t *testing.T, status int, body string) (answer json.RawMessage, asked
 func TestStream_Embeddings(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{
-		`{"object":"list", "data":[{"object":"embedding","index":0,"embedding":[0.10,-1E-3]}],"model":"m","usage":{"prompt_tokens":1,"total_tokens":1}}`,
+		`{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.10,-1E-3]}],"model":"m","usage":{"prompt_tokens":1,"total_tokens":1}}`,
 		`{"object":"list","data":[{"object":"embedding","index":0,"embedding":"zczMPQ=="}]}`,
 		`{"data":[],"error":null}`,
 	} {
-		answer, asked, err := embed(t, http.StatusOK, " "+body+"\n")
+		answer, asked, err := embed(t, http.StatusOK, " "+strings.ReplaceAll(body, ",", " ,\n\t")+"\n")
 		require.NoError(t, err)
-		require.Equal(t, body, string(answer), "as the upstream wrote it")
+		require.Equal(t, body, string(answer), "as the upstream wrote it, on one line")
 		require.Equal(t, `/v1/embeddings {"model":"m", "input":["a"],"dimensions":1e0,"x":{}}`, asked, "as the caller wrote it")
 	}
 }

@@ -125,7 +125,7 @@ func TestPrepare(t *testing.T) {
 	}
 	body, choices, err := prepare(completion.EndpointResponses, []byte(`{"model":"m","input":"hi","stream":false,"temperature":1.0,"stream_options":{"include_obfuscation":false}}`))
 	require.NoError(t, err)
-	require.Equal(t, `{"model":"m","messages":[{"role":"user","content":"hi"}],"temperature":1.0,"stream":true,"stream_options":{"include_obfuscation":false,"include_usage":true}}`, string(body))
+	require.JSONEq(t, `{"model":"m","messages":[{"role":"user","content":"hi"}],"temperature":1.0,"stream":true,"stream_options":{"include_obfuscation":false,"include_usage":true}}`, string(body))
 	require.Equal(t, 1, choices)
 	_, _, err = prepare(completion.EndpointResponses, []byte(`{"model":"m","input":1}`))
 	require.Equal(t, "input", completion.AsError(err).Param)

@@ -164,7 +164,7 @@ func (f *filter) chunk(value, line []byte) error {
 	}
 	f.progress.add(choices)
 	ends := len(line) > 0 && line[len(line)-1] == '\n'
-	if ends && utf8.Valid(value) && !bytes.HasPrefix(value, errorFirst) {
+	if ends && utf8.Valid(value) && bytes.IndexByte(value, '\r') < 0 && !bytes.HasPrefix(value, errorFirst) {
 		f.out = line
 		return nil
 	}
@@ -174,7 +174,7 @@ func (f *filter) chunk(value, line []byte) error {
 
 // build renders a data line anew.
 func (f *filter) build(value []byte) []byte {
-	b := append(f.built[:0], "data: "...)
+	b, value := append(f.built[:0], "data: "...), oneLine(value)
 	if bytes.HasPrefix(value, errorFirst) {
 		b = append(b, "{ "...) // the library must not take {"error":null for an error
 		value = value[1:]
@@ -182,6 +182,18 @@ func (f *filter) build(value []byte) []byte {
 	b = append(appendUTF8(b, value), '\n')
 	f.built = b
 	return b
+}
+
+// oneLine is JSON without line breaks, which may stand between its parts.
+func oneLine(value []byte) []byte {
+	if !bytes.ContainsAny(value, "\r\n") {
+		return value
+	}
+	var b bytes.Buffer
+	if err := json.Compact(&b, value); err != nil {
+		return value // it is not JSON, and refused elsewhere
+	}
+	return b.Bytes()
 }
 
 // finish ends the answer at [DONE].

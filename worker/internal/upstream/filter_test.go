@@ -72,12 +72,14 @@ func TestFilter(t *testing.T) {
 		"error text":            {"data: {\"error\":\"model crashed\"}", 1, "", completion.CodeUpstream},
 		"too large":             {"data: " + hello + "\n\ndata: \"" + strings.Repeat("x", 11<<20), 1, hello + "\n", completion.CodeAnswerTooLarge},
 
-		"whole":           {`{"id":"c","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"é","tool_calls":[{"id":"a"},{},{"index":7}]},"finish_reason":"stop"}],"usage":{"total_tokens":1}}`, 1, `{"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"role":"assistant","content":"é","tool_calls":[{"index":0,"id":"a"},{"index":1},{"index":7}]},"finish_reason":"stop"}],"usage":{"total_tokens":1}}` + "\n", ""},
-		"whole, indented": {"\n {\n\"choices\": [\n{\"message\": {}}\n]\n}\n", 1, `{"choices":[{"delta":{}}]}` + "\n", ""},
-		"whole error":     {`{"error":{"message":"x","type":"invalid_request_error"}}`, 1, "", completion.CodeUpstreamRejected},
-		"whole, other":    {`{"ok":true}`, 1, "", completion.CodeUpstreamGarbage},
-		"whole, cut":      {`{"choices":[{"message"`, 1, "", completion.CodeUpstreamGarbage},
-		"two objects":     {hello + "\n" + stop + "\n", 1, "", completion.CodeUpstreamGarbage},
+		"whole":                  {`{"id":"c","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"é","tool_calls":[{"id":"a"},{},{"index":7}]},"finish_reason":"stop"}],"usage":{"total_tokens":1}}`, 1, `{"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"role":"assistant","content":"é","tool_calls":[{"index":0,"id":"a"},{"index":1},{"index":7}]},"finish_reason":"stop"}],"usage":{"total_tokens":1}}` + "\n", ""},
+		"carriage return":        {"data: {\"a\":\r[1,\r2]}\n\ndata: " + stop + "\n\n", 1, "{\"a\":[1,2]}\n" + stop + "\n", ""},
+		"whole, indented deeply": {"{\"choices\": [{\"message\": {\"tool_calls\": [\n{\"function\": {\n \"name\": \"a b\\n\"\n}}]}}],\n\"usage\": {\n\"total_tokens\": 1\n}}", 1, `{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"name":"a b\n"}}]}}],"usage":{"total_tokens":1}}` + "\n", ""},
+		"whole, indented":        {"\n {\n\"choices\": [\n{\"message\": {}}\n]\n}\n", 1, `{"choices":[{"delta":{}}]}` + "\n", ""},
+		"whole error":            {`{"error":{"message":"x","type":"invalid_request_error"}}`, 1, "", completion.CodeUpstreamRejected},
+		"whole, other":           {`{"ok":true}`, 1, "", completion.CodeUpstreamGarbage},
+		"whole, cut":             {`{"choices":[{"message"`, 1, "", completion.CodeUpstreamGarbage},
+		"two objects":            {hello + "\n" + stop + "\n", 1, "", completion.CodeUpstreamGarbage},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
