@@ -38,14 +38,18 @@ type Config struct {
 	PublishLimit    time.Duration `env:"SLUICE_PUBLISH_LIMIT" default:"1m" help:"Longest wait for the event log once the answer is stored."`
 	DrainLimit      time.Duration `env:"SLUICE_DRAIN_LIMIT" default:"20s" help:"Longest a stopping worker lets running jobs go on before it hands them back."`
 
-	UpstreamName   string        `env:"SLUICE_UPSTREAM_NAME" default:"default" help:"Name of the upstream that clients see."`
-	UpstreamURL    string        `name:"upstream-url" env:"OPENAI_BASE_URL" default:"https://api.openai.com/v1" help:"Base address of the OpenAI-compatible upstream."`
-	UpstreamKey    string        `env:"OPENAI_API_KEY" secret:"" help:"API key of the upstream; never on the command line."`
-	UpstreamIdle   time.Duration `env:"SLUICE_UPSTREAM_IDLE" default:"60s" help:"An upstream stream without a chunk for this long is dead."`
-	UpstreamHeader time.Duration `env:"SLUICE_UPSTREAM_HEADER" default:"2m" help:"Longest wait for the upstream to begin its answer."`
-	UpstreamBytes  int64         `env:"SLUICE_UPSTREAM_BYTES" default:"67108864" help:"Largest answer that is accepted, in bytes of the upstream's stream."`
-	ModelsInterval time.Duration `env:"SLUICE_MODELS_INTERVAL" default:"5m" help:"Pause between asking the upstream which models it serves, for GET /v1/models; 0 never asks."`
+	UpstreamName      string        `env:"SLUICE_UPSTREAM_NAME" default:"default" help:"Name of the upstream that clients see."`
+	UpstreamURL       string        `name:"upstream-url" env:"OPENAI_BASE_URL" default:"https://api.openai.com/v1" help:"Base address of the OpenAI-compatible upstream."`
+	UpstreamKey       string        `env:"OPENAI_API_KEY" secret:"" help:"API key of the upstream; never on the command line."`
+	UpstreamIdle      time.Duration `env:"SLUICE_UPSTREAM_IDLE" default:"60s" help:"An upstream stream without a chunk for this long is dead."`
+	UpstreamHeader    time.Duration `env:"SLUICE_UPSTREAM_HEADER" default:"2m" help:"Longest wait for the upstream to begin its answer."`
+	UpstreamBytes     int64         `env:"SLUICE_UPSTREAM_BYTES" default:"67108864" help:"Largest answer that is accepted, in bytes of the upstream's stream."`
+	UpstreamResponses string        `env:"SLUICE_UPSTREAM_RESPONSES" default:"mapped" enum:"mapped,native" help:"How the upstream is asked for /v1/responses: mapped to chat completions that mean the same, or native for one that speaks Responses itself, hosted tools included."`
+	ModelsInterval    time.Duration `env:"SLUICE_MODELS_INTERVAL" default:"5m" help:"Pause between asking the upstream which models it serves, for GET /v1/models; 0 never asks."`
 }
+
+// NativeResponses is the UpstreamResponses of an upstream that speaks Responses itself.
+const NativeResponses = "native"
 
 // maxSlots is where one Asynq server's heartbeat begins to cost more than it should.
 const maxSlots = 2000
@@ -97,7 +101,7 @@ type Worker struct {
 func New(c Config, back *backend.Backend, log *slog.Logger) (*Worker, error) {
 	up, err := upstream.New(upstream.Config{
 		Name: c.UpstreamName, BaseURL: c.UpstreamURL, APIKey: c.UpstreamKey, IdleLimit: c.UpstreamIdle,
-		HeaderLimit: c.UpstreamHeader, MaxAnswerBytes: c.UpstreamBytes,
+		HeaderLimit: c.UpstreamHeader, MaxAnswerBytes: c.UpstreamBytes, Native: c.UpstreamResponses == NativeResponses,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("upstream: %w", err)

@@ -70,7 +70,7 @@ BEGIN
         IF NEW.endpoint = '/v1/responses' THEN
             INSERT INTO outbox (id, tenant, type, data, created_at) VALUES (
                 'evt_' || replace(gen_random_uuid()::text, '-', ''), NEW.tenant,
-                CASE WHEN NEW.state = 'completed' AND NEW.finish_reason IN ('length', 'content_filter') THEN 'response.incomplete'
+                CASE WHEN NEW.state = 'completed' AND NEW.finish_reason IN ('length', 'content_filter', 'incomplete') THEN 'response.incomplete'
                     WHEN NEW.state = 'expired' THEN 'response.failed'
                     ELSE 'response.' || NEW.state END,
                 json_build_object('id', 'resp_' || substr(NEW.id, 5))::text,

@@ -73,7 +73,7 @@ BEGIN
         COALESCE(NEW.finished_at, NEW.updated_at));
     INSERT INTO outbox (id, tenant, type, data, created_at) SELECT
         'evt_' || lower(hex(randomblob(16))), NEW.tenant,
-        CASE WHEN NEW.state = 'completed' AND NEW.finish_reason IN ('length', 'content_filter') THEN 'response.incomplete'
+        CASE WHEN NEW.state = 'completed' AND NEW.finish_reason IN ('length', 'content_filter', 'incomplete') THEN 'response.incomplete'
             WHEN NEW.state = 'expired' THEN 'response.failed'
             ELSE 'response.' || NEW.state END,
         json_object('id', 'resp_' || substr(NEW.id, 5)),

@@ -23,11 +23,12 @@ var ErrShape = errors.New("chunk is not a chat.completion.chunk")
 // constantFields are the top-level fields of which the first value counts: they name the answer.
 var constantFields = []string{"id", "object", "created", "model"}
 
-// Answer is a chat completion, or a text completion, that grows chunk by chunk. The zero value is an answer nobody has begun. It is for one
+// Answer is a chat completion, a text completion or a Response, that grows chunk by chunk. The zero value is an answer nobody has begun. It is for one
 // goroutine at a time.
 type Answer struct {
 	fields  []field // the top-level fields but choices and usage, in order of appearance
 	choices []*choice
+	native  *native // set if it is a response instead
 	usage   json.RawMessage
 	chunks  int
 	bytes   int
@@ -43,8 +44,16 @@ type choice struct {
 }
 
 // Add merges one upstream chunk and returns what a delta event has to say of it: its choices, its usage, and the other
-// fields that changed, byte for byte. It returns nil for a chunk that says nothing new.
+// fields that changed, byte for byte. Of the events of a response's stream that is the whole event, save for its number and
+// padding, and for what it repeats of the Response: the request, the output, and what has not changed. It returns nil for a
+// chunk that says nothing new.
 func (a *Answer) Add(chunk json.RawMessage) (json.RawMessage, error) {
+	if a.chunks == 0 && Native(chunk) {
+		a.native = &native{}
+	}
+	if a.native != nil {
+		return a.addEvent(chunk)
+	}
 	root := gjson.ParseBytes(chunk)
 	if !root.IsObject() {
 		return nil, ErrShape
@@ -158,6 +167,9 @@ func (a *Answer) Estimate(request json.RawMessage) json.RawMessage {
 	if a.Empty() {
 		return nil
 	}
+	if a.native != nil {
+		return a.native.estimate(request)
+	}
 	asked := 0
 	for _, said := range gjson.GetManyBytes(request, "messages", "prompt", "input") {
 		asked = cmp.Or(asked, len(said.Raw))
@@ -167,16 +179,23 @@ func (a *Answer) Estimate(request json.RawMessage) json.RawMessage {
 		prompt, a.chunks, prompt+a.chunks)
 }
 
-// FinishReason is the first choice's, "" while it is not finished.
+// FinishReason is the first choice's, "" while it is not finished. That of a Response is stop, length, content_filter, or
+// incomplete for another reason.
 func (a *Answer) FinishReason() string {
+	if a.native != nil {
+		return a.native.finish()
+	}
 	if len(a.choices) == 0 {
 		return ""
 	}
 	return a.choices[0].finish()
 }
 
-// Whole reports whether all choices that request asks for are finished: n, for each of its prompts.
+// Whole reports whether all choices that request asks for are finished: n, for each of its prompts; or the Response has ended.
 func (a *Answer) Whole(request json.RawMessage) bool {
+	if a.native != nil {
+		return a.native.status != ""
+	}
 	want := prompts(request)
 	if n := gjson.GetBytes(request, "n"); n.Type == gjson.Number {
 		want *= max(n.Int(), 1)
@@ -210,11 +229,14 @@ func (a *Answer) isText() bool {
 	return slices.ContainsFunc(a.fields, func(f field) bool { return f.key == "object" && f.first == textObject })
 }
 
-// Completion renders the chat.completion or text_completion object as it stands; nil while it is empty. What is not finished has a
-// finish_reason of null.
+// Completion renders the chat.completion, text_completion or Response object as it stands; nil while it is empty. What is not
+// finished has a finish_reason of null, or a status of in_progress. A Response is without what repeats the request.
 func (a *Answer) Completion() json.RawMessage {
 	if a.Empty() {
 		return nil
+	}
+	if a.native != nil {
+		return a.response()
 	}
 	b, comma := make([]byte, 0, a.bytes/2+256), false
 	b = append(b, '{')

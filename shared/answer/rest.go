@@ -31,8 +31,13 @@ const (
 // have no index. Null and an empty text say nothing. A number or boolean replaces the one sent. Of the top-level fields,
 // those that name the answer or its system are not compared; of the others and of usage, chunk has what is new.
 //
+// A Response cannot go on from another: its items are told apart by ids that no two attempts share.
+//
 // It takes as long as what was sent is long: ask for each chunk while a is not covered, then no more.
 func (a *Answer) Rest(sent *Answer) (chunk json.RawMessage, covered, ok bool) {
+	if a.native != nil || sent.native != nil {
+		return nil, false, false
+	}
 	choices, p := a.restChoices(sent)
 	if p != covers {
 		return nil, false, p == behind

@@ -6,10 +6,13 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// Restate renders a chat.completion, or a text_completion, as the chunks of a stream that amounts to it, none larger than
-// Split makes them. Nothing, or what has no choices, gives none.
+// Restate renders a chat.completion, a text_completion or a Response as the chunks of a stream that amounts to it, none larger
+// than Split makes them. Nothing, or what has no choices and is no Response, gives none.
 func Restate(completion json.RawMessage) []json.RawMessage {
 	root := gjson.ParseBytes(completion)
+	if root.Get("object").Str == "response" {
+		return restateResponse(root)
+	}
 	if !root.Get("choices").IsArray() {
 		return nil
 	}

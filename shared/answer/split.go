@@ -12,7 +12,8 @@ const MaxChunk = 96 << 10
 
 // Split cuts a chunk that is larger than MaxChunk into several that, folded in order, mean the same: long strings are
 // continued, long arrays extended. Chunks up to MaxChunk are returned as they are. Only what cannot be continued, such as
-// one long element of an array whose elements have no index or a top-level field, whose last value counts, stays larger.
+// one long element of an array whose elements have no index or a top-level field, whose last value counts, stays larger. An
+// event of a response's stream is cut into fragments, see Fragments.
 func Split(chunk json.RawMessage) []json.RawMessage {
 	return split(chunk, MaxChunk)
 }
@@ -20,6 +21,9 @@ func Split(chunk json.RawMessage) []json.RawMessage {
 func split(chunk json.RawMessage, limit int) []json.RawMessage {
 	if len(chunk) <= limit {
 		return []json.RawMessage{chunk}
+	}
+	if Native(chunk) {
+		return fragments(chunk, limit)
 	}
 	var list []json.RawMessage
 	for _, p := range pieces("", gjson.ParseBytes(chunk), limit, 0) {

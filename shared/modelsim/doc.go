@@ -3,7 +3,8 @@
 // (see Answer), so that tests can predict them, and they say that they are simulated.
 //
 // It serves POST /v1/chat/completions (streamed and whole, n, include_usage, max_tokens and max_completion_tokens,
-// tool calls), POST /v1/completions (the same without tools), POST /v1/embeddings (see Embedding), GET /v1/models, GET
+// tool calls), POST /v1/completions (the same without tools), POST /v1/embeddings (see Embedding), POST /v1/responses (streamed and
+// whole, max_output_tokens, function calls and web_search; it keeps none), GET /v1/models, GET
 // /v1/models/{id} and GET /sim/stats, and answers errors in OpenAI's envelope. Of the directives, embeddings know first,
 // key, times, fail, code, retry_after and stall. The
 // models are "sim" (the pace of Config) and "sim-instant" (no delays). It promises to stop at once when a client leaves
@@ -21,6 +22,7 @@
 //	tokens              tokens            length of the answer; its text is repeated or cut
 //	reasoning           tokens, 0         deltas of reasoning_content before the text
 //	tool                name              call this tool of the request, unless the last message is a tool's
+//	search              0 or 1            a response begins with a web_search_call; its first tool must be web_search
 //	logprobs            0 or 1            log probabilities, as if the request asked for them
 //	big                 bytes             the answer is so many letters x, in one delta
 //	deltas              deltas, 1         the letters of big come in so many

@@ -103,3 +103,43 @@ func TestSim_Embeddings(t *testing.T) {
 		require.NotEmpty(t, gjson.Get(answer, "error.message").Str)
 	}
 }
+
+func TestSim_Responses(t *testing.T) {
+	t.Parallel()
+	const body = `{"model":"sim-instant?search=1&reasoning=2","input":[{"role":"user","content":[{"type":"input_text","text":"hi"}]}],"tools":[{"type":"web_search"}]`
+	status, whole := post(t, "/v1/responses", body+"}")
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, "completed", gjson.Get(whole, "status").Str)
+	require.Equal(t, `["web_search_call","reasoning","message"]`, gjson.Get(whole, "output.#.type").Raw)
+	require.Equal(t, modelsim.Answer("hi"), gjson.Get(whole, "output.2.content.0.text").Str)
+	require.Equal(t, " hmm hmm", gjson.Get(whole, "output.1.summary.0.text").Str)
+	require.Equal(t, int64(2), gjson.Get(whole, "usage.output_tokens_details.reasoning_tokens").Int())
+
+	_, stream := post(t, "/v1/responses", body+`,"stream":true}`)
+	text, number, last := "", int64(0), ""
+	for line := range strings.Lines(stream) {
+		data, ok := strings.CutPrefix(strings.TrimSpace(line), "data: ")
+		if !ok {
+			continue
+		}
+		require.True(t, json.Valid([]byte(data)), data)
+		require.Equal(t, number, gjson.Get(data, "sequence_number").Int())
+		number++
+		if gjson.Get(data, "type").Str == "response.output_text.delta" {
+			text += gjson.Get(data, "delta").Str
+		}
+		last = data
+	}
+	require.Equal(t, modelsim.Answer("hi"), text)
+	require.JSONEq(t, gjson.Get(whole, "output").Raw, gjson.Get(last, "response.output").Raw)
+
+	_, whole = post(t, "/v1/responses", `{"model":"sim-instant?tool=f","input":"hi","tools":[{"type":"function","name":"f"}]}`)
+	require.JSONEq(t, `{"input": "hi"}`, gjson.Get(whole, "output.0.arguments").Str)
+	_, whole = post(t, "/v1/responses", `{"model":"sim-instant?tool=f","input":[{"role":"user","content":"hi"},{"type":"function_call_output","call_id":"call_sim","output":"5"}],"max_output_tokens":3}`)
+	require.Equal(t, "incomplete", gjson.Get(whole, "status").Str)
+	require.Equal(t, "message", gjson.Get(whole, "output.0.type").Str)
+	for _, bad := range []string{`{"model":"sim-instant"}`, `{"model":"sim-instant","input":"hi","previous_response_id":"resp_1"}`, `{"model":"sim-instant?search=1","input":"hi"}`} {
+		status, _ := post(t, "/v1/responses", bad)
+		require.Equal(t, http.StatusBadRequest, status, bad)
+	}
+}

@@ -17,6 +17,7 @@ type script struct {
 	tokens    int // -1: as the text comes
 	reasoning int
 	tool      string
+	search    bool
 	logprobs  bool
 	big       int // -1: off
 	deltas    int // that big comes in; 0: one
@@ -53,6 +54,7 @@ var directives = map[string]setter{
 	"tokens":          number(func(s *script) *int { return &s.tokens }, 0, 10_000_000),
 	"reasoning":       number(func(s *script) *int { return &s.reasoning }, 0, 10_000_000),
 	"tool":            text(func(s *script) *string { return &s.tool }),
+	"search":          flag(func(s *script) *bool { return &s.search }),
 	"logprobs":        flag(func(s *script) *bool { return &s.logprobs }),
 	"big":             number(func(s *script) *int { return &s.big }, 0, 1<<30),
 	"deltas":          number(func(s *script) *int { return &s.deltas }, 1, 10_000_000),

@@ -57,6 +57,7 @@ func New(cfg Config) *Sim {
 	s.mux.HandleFunc("POST /v1/chat/completions", s.complete)
 	s.mux.HandleFunc("POST "+completionsPath, s.complete)
 	s.mux.HandleFunc("POST /v1/embeddings", s.embed)
+	s.mux.HandleFunc("POST /v1/responses", s.respond)
 	s.mux.HandleFunc("GET /v1/models", s.listModels)
 	s.mux.HandleFunc("GET /v1/models/{id}", s.getModel)
 	s.mux.HandleFunc("GET /sim/stats", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, s.Stats()) })

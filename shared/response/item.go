@@ -32,7 +32,7 @@ func (t *translation) item(v gjson.Result, path string) error {
 	case kind.Str == "reasoning": // upstreams either have no place for it or refuse it
 		return nil
 	case isReference(v):
-		return completion.Invalid(path+".id", "There is no item with the id %q in a response that is kept.", shorten(v.Get("id").Str))
+		return unresolved(v, path)
 	case kind.Type != gjson.String:
 		return completion.Invalid(path+".type", "An item of the input must have a type, a string.")
 	default:

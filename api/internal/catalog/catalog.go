@@ -73,6 +73,13 @@ func unknown(model string) error {
 	return e
 }
 
+// Native reports whether every upstream that may serve the model is asked for Responses as such. While that is not known it
+// is false.
+func (c *Catalog) Native(ctx context.Context, model string) bool {
+	v, err := c.view(ctx, fresh)
+	return err == nil && v.native(model)
+}
+
 // view returns what the store said within age, or asks it. Who asks while it is being asked gets the same answer.
 func (c *Catalog) view(ctx context.Context, age time.Duration) (*view, error) {
 	if v := c.recall(); v != nil && time.Since(v.at) < age {
@@ -122,18 +129,20 @@ type view struct {
 type list struct {
 	digest string
 	models json.RawMessage
+	ids    map[string]bool // nil: any model may be served
+	native bool
 }
 
 func newView(lists []completion.ModelList, old *view, now time.Time) *view {
 	v := &view{at: now, open: len(lists) == 0, byID: map[string]json.RawMessage{}}
 	for _, l := range lists {
 		v.open = v.open || l.Digest == ""
-		v.lists = append(v.lists, list{l.Digest, l.Models})
+		v.lists = append(v.lists, list{digest: l.Digest, models: l.Models, native: l.Native})
 	}
 	if old != nil {
 		for i, l := range v.lists {
 			if at := slices.IndexFunc(old.lists, func(o list) bool { return o.digest == l.digest }); at >= 0 {
-				v.lists[i] = old.lists[at]
+				v.lists[i].models, v.lists[i].ids = old.lists[at].models, old.lists[at].ids
 			}
 		}
 		if slices.EqualFunc(v.lists, old.lists, func(a, b list) bool { return a.digest == b.digest }) {
@@ -141,9 +150,15 @@ func newView(lists []completion.ModelList, old *view, now time.Time) *view {
 			return v
 		}
 	}
-	for _, l := range v.lists {
+	for i := range v.lists {
+		l := &v.lists[i]
+		if l.ids == nil && l.digest != "" {
+			l.ids = map[string]bool{}
+		}
 		gjson.ParseBytes(l.models).ForEach(func(_, m gjson.Result) bool {
-			if id := m.Get("id").String(); v.byID[id] == nil {
+			id := m.Get("id").String()
+			l.ids[id] = true
+			if v.byID[id] == nil {
 				v.byID[id] = json.RawMessage(m.Raw)
 				v.models = append(v.models, v.byID[id])
 			}
@@ -156,17 +171,38 @@ func newView(lists []completion.ModelList, old *view, now time.Time) *view {
 	return v
 }
 
-// serves reports whether a listed model goes by that name. Providers accept more spellings than they list: Ollama lists
+// native reports whether every upstream that may serve the model, or any if none lists it, is native.
+func (v *view) native(name string) bool {
+	all, some, serving := true, true, 0
+	for _, l := range v.lists {
+		all = all && l.native
+		if l.ids == nil || named(name, func(id string) bool { return l.ids[id] }) {
+			some = some && l.native
+			serving++
+		}
+	}
+	if serving == 0 {
+		return all && len(v.lists) > 0
+	}
+	return some
+}
+
+// serves reports whether a listed model goes by that name.
+func (v *view) serves(name string) bool {
+	return named(name, func(id string) bool { return v.byID[id] != nil })
+}
+
+// named reports whether a model that is listed goes by that name. Providers accept more spellings than they list: Ollama lists
 // llama3:latest and serves llama3, Gemini lists models/gemini-2.5-pro and serves gemini-2.5-pro, OpenRouter and Hugging Face
 // serve NAME:VARIANT, and the simulated model NAME?DIRECTIVES.
-func (v *view) serves(name string) bool {
+func named(name string, listed func(id string) bool) bool {
 	for _, spelling := range []string{name, name + ":latest", "models/" + name} {
-		if v.byID[spelling] != nil {
+		if listed(spelling) {
 			return true
 		}
 	}
 	for i, c := range []byte(name[:min(len(name), longest)]) {
-		if (c == ':' || c == '?') && v.byID[name[:i]] != nil {
+		if (c == ':' || c == '?') && listed(name[:i]) {
 			return true
 		}
 	}

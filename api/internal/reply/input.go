@@ -41,7 +41,7 @@ func listed(job string, n int, v gjson.Result) json.RawMessage {
 	}
 	set("id", encode(completion.Alias(itemPrefixes[kind], job)+"_in"+strconv.Itoa(n)))
 	set("type", encode(kind))
-	if kind != thoughtItem {
+	if kind != thoughtItem && itemPrefixes[kind] != "" {
 		set("status", json.RawMessage(`"completed"`))
 	}
 	v.ForEach(func(k, m gjson.Result) bool {

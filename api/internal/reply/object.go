@@ -3,11 +3,13 @@ package reply
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/tidwall/gjson"
 
+	"sluice/shared/answer"
 	"sluice/shared/completion"
 )
 
@@ -115,6 +117,9 @@ func Object(job completion.Job) json.RawMessage {
 	if tier := gjson.GetBytes(job.Result, "service_tier"); tier.Type == gjson.String {
 		o.ServiceTier = json.RawMessage(tier.Raw)
 	}
+	if answer.IsResponse(job.Result) {
+		return overlay(encode(o), job.Result)
+	}
 	return encode(o)
 }
 
@@ -136,6 +141,8 @@ func stand(job completion.Job) (status, reason string) {
 		return incomplete, "max_output_tokens"
 	case "content_filter":
 		return incomplete, "content_filter"
+	case incomplete:
+		return incomplete, gjson.GetBytes(job.Result, "incomplete_details.reason").Str
 	}
 	return completed, ""
 }
@@ -164,11 +171,15 @@ func spent(job completion.Job) *usage {
 	if !u.IsObject() || !job.State.Final() {
 		return nil
 	}
+	in, out := "prompt_tokens", "completion_tokens"
+	if u.Get("input_tokens").Exists() { // a native upstream's
+		in, out = "input_tokens", "output_tokens"
+	}
 	return &usage{
-		InputTokens:   u.Get("prompt_tokens").Int(),
-		InputDetails:  inputDetails{u.Get("prompt_tokens_details.cache_write_tokens").Int(), u.Get("prompt_tokens_details.cached_tokens").Int()},
-		OutputTokens:  u.Get("completion_tokens").Int(),
-		OutputDetails: outputDetails{u.Get("completion_tokens_details.reasoning_tokens").Int()},
+		InputTokens:   u.Get(in).Int(),
+		InputDetails:  inputDetails{u.Get(in + "_details.cache_write_tokens").Int(), u.Get(in + "_details.cached_tokens").Int()},
+		OutputTokens:  u.Get(out).Int(),
+		OutputDetails: outputDetails{u.Get(out + "_details.reasoning_tokens").Int()},
 		TotalTokens:   u.Get("total_tokens").Int(),
 	}
 }
@@ -191,6 +202,9 @@ func text(ask gjson.Result) json.RawMessage {
 func tools(ask gjson.Result) json.RawMessage {
 	list := []json.RawMessage{}
 	ask.ForEach(func(_, v gjson.Result) bool {
+		if v.Get("type").Str == "mcp" { // what opens the server stays between the caller and the upstream
+			v = gjson.Parse(without(v, "authorization", "headers"))
+		}
 		tool := strings.TrimSuffix(strings.TrimSpace(v.Raw), "}")
 		for _, name := range []string{"parameters", "strict"} {
 			if v.Get("type").Str == "function" && !v.Get(name).Exists() {
@@ -201,6 +215,17 @@ func tools(ask gjson.Result) json.RawMessage {
 		return true
 	})
 	return encode(list)
+}
+
+func without(object gjson.Result, names ...string) string {
+	b := []byte{'{'}
+	object.ForEach(func(k, v gjson.Result) bool {
+		if !slices.Contains(names, k.Str) {
+			b = append(append(append(append(b, k.Raw...), ':'), v.Raw...), ',')
+		}
+		return true
+	})
+	return string(append(bytes.TrimSuffix(b, []byte{','}), '}'))
 }
 
 func raw(v gjson.Result, fallback string) json.RawMessage {

@@ -3,6 +3,7 @@ package reply
 import (
 	"encoding/json"
 
+	"sluice/shared/answer"
 	"sluice/shared/completion"
 )
 
@@ -55,6 +56,9 @@ var none = []json.RawMessage{} // an empty list, not null
 func Output(job completion.Job) []json.RawMessage {
 	if !job.State.Final() {
 		return none
+	}
+	if answer.IsResponse(job.Result) {
+		return nativeOutput(job.Result)
 	}
 	items, list := read(job).items, none
 	for i, it := range items {

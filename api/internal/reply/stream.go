@@ -3,9 +3,11 @@ package reply
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"iter"
 	"math"
 
+	"sluice/shared/answer"
 	"sluice/shared/completion"
 )
 
@@ -45,6 +47,8 @@ type Stream struct {
 	now    *output // of this attempt; nil before one has started
 	inStep bool    // now has all that was said
 	events []Event
+
+	relay
 }
 
 // Join returns the stream of a viewer of job, whose log had the records of past when he came. Its errors are those of past
@@ -113,14 +117,26 @@ func (s *Stream) Add(ctx context.Context, record completion.Record) ([]Event, er
 		s.start()
 	case e.Type == completion.EventDelta && s.now != nil:
 		for _, chunk := range e.Chunks {
-			if s.now.add(chunk); s.hear() && !s.done {
-				s.tell(false)
-			}
+			s.chunk(chunk)
 		}
 	case e.Type.Final():
 		err = s.end(ctx, e)
 	}
 	return s.take(), err
+}
+
+// chunk says what a chunk adds.
+func (s *Stream) chunk(chunk json.RawMessage) {
+	switch {
+	case answer.Native(chunk):
+		s.pass(chunk)
+		return
+	case s.passed:
+		s.renew()
+	}
+	if s.now.add(chunk); s.hear() && !s.done {
+		s.tell(false)
+	}
 }
 
 func (s *Stream) take() []Event {
@@ -137,6 +153,7 @@ func (s *Stream) start() {
 		s.respond("response.in_progress", s.as(completion.Running))
 	}
 	s.now, s.inStep = &output{}, false
+	s.relay = relay{passed: s.passed}
 }
 
 func (s *Stream) create(state completion.State) {
@@ -167,7 +184,7 @@ func (s *Stream) renew() {
 		return
 	}
 	s.next++
-	s.era, s.said, s.opened, s.begun = s.next, &output{}, false, false
+	s.era, s.said, s.opened, s.begun, s.passed = s.next, &output{}, false, false, false
 	now := s.now
 	s.start()
 	s.now = now
@@ -237,9 +254,13 @@ func (s *Stream) say(job completion.Job) {
 	if job.Attempt > 0 && !s.begun {
 		s.start()
 	}
+	if answer.IsResponse(job.Result) {
+		s.sayNative(job)
+		return
+	}
 	s.now, s.inStep = read(job), false
 	covers, agrees := s.now.follows(s.said)
-	if !agrees || !covers && job.State == completion.Completed {
+	if !agrees || (!covers || s.passed) && job.State == completion.Completed {
 		s.renew()
 		covers = true
 	}

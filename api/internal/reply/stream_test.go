@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"iter"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -140,7 +141,7 @@ const oneTool = `"tools":[{"type":"function","name":"f","parameters":{}}]`
 // plays are whole stories; TestStream_Golden has them on file.
 func plays(t testing.TB) map[string]*play {
 	const ask = `{"model":"m","input":"hi"}`
-	return map[string]*play{
+	all := map[string]*play{
 		"text": newPlay(t, ask).start().delta(`"delta":{"role":"assistant","content":""}`).delta(content("He"), content(`llo <\u00e9>`)).delta(finish("stop")).
 			chunk(`{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,"prompt_tokens_details":{"cached_tokens":1}}}`).end(completion.Completed),
 		"background": newPlay(t, `{"model":"m","input":"hi","background":true}`).start().delta(content("Hi")).delta(finish("stop")).end(completion.Completed),
@@ -167,6 +168,8 @@ func plays(t testing.TB) map[string]*play {
 		"shorter":      newPlay(t, ask).start().delta(content("Hello")).retrying().start().delta(content("Hell"), finish("stop")).end(completion.Completed),
 		"another_call": anotherCall(t),
 	}
+	maps.Copy(all, nativePlays(t))
+	return all
 }
 
 // anotherCall calls a tool again under another id, which is another call.

@@ -120,7 +120,12 @@ func (f *Face) read(ctx context.Context, job *completion.Job, body []byte) (form
 	if err == nil {
 		job.Request, err = f.resolve(ctx, body)
 	}
-	if err == nil {
+	native := f.Models.Native(ctx, root.Get("model").Str)
+	switch {
+	case err != nil:
+	case native:
+		err = response.CheckNative(job.Request)
+	default:
 		err = response.Check(job.Request)
 	}
 	if err == nil {
@@ -144,6 +149,9 @@ func (f *Face) read(ctx context.Context, job *completion.Job, body []byte) (form
 		if err := f.extend(ctx, job, id.Str); err != nil {
 			return form{}, err
 		}
+	}
+	if native {
+		return said, response.CheckNative(job.Request)
 	}
 	_, err = response.Chat(job.Request)
 	return said, err

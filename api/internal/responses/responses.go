@@ -39,6 +39,7 @@ type Limits interface {
 // Models knows which models there are.
 type Models interface {
 	Check(ctx context.Context, model string) error
+	Native(ctx context.Context, model string) bool
 }
 
 // Parts are what a Face is made of.

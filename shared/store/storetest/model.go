@@ -50,6 +50,8 @@ func modelsReplace(t *testing.T, s *store.Store) {
 	require.Equal(t, first.Digest, set(`[{"id":"a"}]`, at.Add(time.Second)).Digest)
 	require.NotEqual(t, first.Digest, set(`[{"id":"b"}]`, at.Add(2*time.Second)).Digest)
 	require.Empty(t, set(``, at.Add(3*time.Second)).Digest, "it does not say any more")
+	require.NoError(t, s.SetModels(t.Context(), completion.ModelList{Upstream: "u", Native: true, SeenAt: at.Add(3 * time.Second)}))
+	require.True(t, models(t, s, at)[0].Native, "only that is new")
 	require.Equal(t, first.Digest, set(`[{"id":"a"}]`, at.Add(4*time.Second)).Digest)
 }
 

@@ -199,6 +199,7 @@ func noticeResponse(t *testing.T, s *store.Store) {
 		{completion.Completed, "", "response.completed"},
 		{completion.Completed, "length", "response.incomplete"},
 		{completion.Completed, "content_filter", "response.incomplete"},
+		{completion.Completed, "incomplete", "response.incomplete"},
 		{completion.Failed, "length", "response.failed"},
 		{completion.Cancelled, "", "response.cancelled"},
 		{completion.Expired, "", "response.failed"},
@@ -225,7 +226,7 @@ func noticeResponse(t *testing.T, s *store.Store) {
 		}
 		want = typesOf(all)
 	}
-	require.Equal(t, []string{"response.incomplete", "response.incomplete"}, typesOf(told(t, s, only)))
+	require.Equal(t, []string{"response.incomplete", "response.incomplete", "response.incomplete"}, typesOf(told(t, s, only)))
 }
 
 // noticeWanted: notices go to the enabled webhooks of the job's tenant that want them.

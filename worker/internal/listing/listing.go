@@ -17,6 +17,7 @@ import (
 // Upstream is asked which models it serves.
 type Upstream interface {
 	Name() string
+	Native() bool
 	Models(ctx context.Context) (json.RawMessage, error)
 }
 
@@ -69,5 +70,5 @@ func (l *Lister) list(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ask for models: %w", err)
 	}
-	return l.store.SetModels(ctx, completion.ModelList{Upstream: l.up.Name(), Models: models, SeenAt: time.Now()})
+	return l.store.SetModels(ctx, completion.ModelList{Upstream: l.up.Name(), Models: models, Native: l.up.Native(), SeenAt: time.Now()})
 }

@@ -29,6 +29,7 @@ type book struct {
 }
 
 func (b *book) Name() string { return "u" }
+func (b *book) Native() bool { return true }
 
 func (b *book) Models(context.Context) (json.RawMessage, error) {
 	b.mu.Lock()
@@ -71,7 +72,7 @@ func TestLister_AsksAtOnceAndEveryInterval(t *testing.T) {
 		run(t, b, func() {
 			synctest.Wait()
 			_, written := b.state()
-			require.Equal(t, []completion.ModelList{{Upstream: "u", Models: json.RawMessage(`[{"id":"a"}]`), SeenAt: start}}, written)
+			require.Equal(t, []completion.ModelList{{Upstream: "u", Models: json.RawMessage(`[{"id":"a"}]`), Native: true, SeenAt: start}}, written)
 			time.Sleep(time.Hour)
 			synctest.Wait()
 		})

@@ -37,6 +37,7 @@ type call struct {
 	idle    *time.Timer
 	body    []byte
 	choices int
+	native  bool    // a response is asked for as such
 	filter  *filter // nil before the answer's header
 	whole   bool    // the answer comes in one piece
 	answer  []byte  // that piece
@@ -159,6 +160,7 @@ func (c *call) accept(resp *http.Response) (*http.Response, error) {
 		return nil, completion.NewError(completion.CodeUpstreamGarbage, "").Because(err)
 	}
 	c.filter = newFilter(reader, c.up.cfg.MaxAnswerBytes, c.choices)
+	c.filter.native = c.native
 	c.filter.classify = func(f fault) error {
 		f.header = resp.Header
 		return c.up.classify(f)

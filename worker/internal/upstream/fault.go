@@ -60,6 +60,9 @@ var (
 	finalNames = []string{
 		"invalid_request_error", "content_filter", "content_policy_violation", "context_length_exceeded", "invalid_prompt",
 		"authentication_error", "permission_error", "not_found_error", "model_not_found", "invalid_api_key",
+		"data_residency_mismatch", "bio_policy", "invalid_image", "invalid_image_format", "invalid_base64_image", "invalid_image_url",
+		"image_too_large", "image_too_small", "image_parse_error", "image_content_policy_violation", "invalid_image_mode",
+		"image_file_too_large", "unsupported_image_media_type", "empty_image_file", "image_file_not_found",
 	}
 )
 

@@ -118,19 +118,19 @@ func TestPrepare(t *testing.T) {
 		{`{"str\u0065am":false,"stream":false,"stream_options":{"a":1},"stream_options":{"include_usage":false,"include_obfuscation":false}}`, `{"stream":true,"stream_options":{"include_obfuscation":false,"include_usage":true}}`, 1},
 		{`{"stream_options":null,"n":null}`, `{"n":null,"stream":true,"stream_options":{"include_usage":true}}`, 1},
 	} {
-		body, choices, err := prepare(completion.EndpointChat, []byte(c.request))
+		body, choices, err := prepare(completion.EndpointChat, false, []byte(c.request))
 		require.NoError(t, err)
 		require.Equal(t, c.want, string(body))
 		require.Equal(t, c.choices, choices)
 	}
-	body, choices, err := prepare(completion.EndpointResponses, []byte(`{"model":"m","input":"hi","stream":false,"temperature":1.0,"stream_options":{"include_obfuscation":false}}`))
+	body, choices, err := prepare(completion.EndpointResponses, false, []byte(`{"model":"m","input":"hi","stream":false,"temperature":1.0,"stream_options":{"include_obfuscation":false}}`))
 	require.NoError(t, err)
 	require.JSONEq(t, `{"model":"m","messages":[{"role":"user","content":"hi"}],"temperature":1.0,"stream":true,"stream_options":{"include_obfuscation":false,"include_usage":true}}`, string(body))
 	require.Equal(t, 1, choices)
-	_, _, err = prepare(completion.EndpointResponses, []byte(`{"model":"m","input":1}`))
+	_, _, err = prepare(completion.EndpointResponses, false, []byte(`{"model":"m","input":1}`))
 	require.Equal(t, "input", completion.AsError(err).Param)
 	for _, bad := range []string{``, `[]`, `{"a":}`, `null`} {
-		_, _, err := prepare(completion.EndpointChat, []byte(bad))
+		_, _, err := prepare(completion.EndpointChat, false, []byte(bad))
 		require.Equal(t, completion.CodeInvalidJSON, completion.AsError(err).Code, bad)
 	}
 }

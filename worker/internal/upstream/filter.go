@@ -35,6 +35,7 @@ type filter struct {
 	src      *bufio.Reader
 	left     int64 // bytes that may still come
 	classify func(fault) error
+	native   bool // chunks are the events of a response's stream
 	progress progress
 
 	out  []byte // what the library reads next
@@ -146,6 +147,9 @@ func (f *filter) chunk(value, line []byte) error {
 	if !root.IsObject() {
 		return garbage(errNotChunk)
 	}
+	if f.native {
+		return f.happening(root, value, line)
+	}
 	var choices gjson.Result
 	failed := f.errorEvent
 	root.ForEach(func(k, v gjson.Result) bool {
@@ -163,13 +167,18 @@ func (f *filter) chunk(value, line []byte) error {
 		return f.classify(parseFault(value))
 	}
 	f.progress.add(choices)
+	f.pass(value, line)
+	return nil
+}
+
+// pass lets a chunk through, as it came if the library can read it so.
+func (f *filter) pass(value, line []byte) {
 	ends := len(line) > 0 && line[len(line)-1] == '\n'
 	if ends && utf8.Valid(value) && bytes.IndexByte(value, '\r') < 0 && !bytes.HasPrefix(value, errorFirst) {
 		f.out = line
-		return nil
+		return
 	}
 	f.out = f.build(value)
-	return nil
 }
 
 // build renders a data line anew.
@@ -204,6 +213,9 @@ func (f *filter) finish() error {
 	}
 	if f.progress.chunks == 0 {
 		return garbage(errEmpty)
+	}
+	if f.native {
+		return completion.NewError(completion.CodeCut, "").Because(errUnended)
 	}
 	f.out = append(bytes.Clone(f.out), doneLine...)
 	return io.EOF

@@ -213,7 +213,7 @@ func FuzzPrepare(f *testing.F) {
 		f.Add(r)
 	}
 	f.Fuzz(func(t *testing.T, request string) {
-		body, choices, err := prepare(completion.EndpointChat, json.RawMessage(request))
+		body, choices, err := prepare(completion.EndpointChat, false, json.RawMessage(request))
 		var want, got map[string]json.RawMessage
 		if json.Unmarshal([]byte(request), &want) != nil || want == nil {
 			require.Equal(t, completion.CodeInvalidJSON, completion.AsError(err).Code)

@@ -10,10 +10,15 @@ import (
 )
 
 // prepare returns the body that is sent for request, with stream true and stream_options.include_usage true if the endpoint
-// streams, and how many choices it asks for. Upstreams are asked for the chat completion that means the same as a response.
+// streams, and how many choices it asks for. Upstreams are asked for the chat completion that means the same as a response, or
+// for the response itself if they are native; see prepareNative.
 // All other members keep their bytes and their order, also those that appear twice; stream and stream_options move to the
 // end, and the last one counts where there are several.
-func prepare(e completion.Endpoint, request json.RawMessage) (body []byte, choices int, err error) {
+func prepare(e completion.Endpoint, native bool, request json.RawMessage) (body []byte, choices int, err error) {
+	if native {
+		body, err = prepareNative(request)
+		return body, 0, err
+	}
 	if e == completion.EndpointResponses {
 		if request, err = response.Chat(request); err != nil {
 			return nil, 0, err

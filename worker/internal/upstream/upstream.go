@@ -41,6 +41,7 @@ type Config struct {
 	HeaderLimit    time.Duration // from the request's last byte to the response's header; default 120 s
 	IdleLimit      time.Duration // between two chunks, comments not counted; default 60 s
 	MaxAnswerBytes int64         // largest response body, in bytes; default 64 MiB
+	Native         bool          // it speaks Responses: it is asked for them as such; default: for chat completions that mean the same
 }
 
 func (c *Config) setDefaults() error {
@@ -125,6 +126,9 @@ func newTransport(cfg Config) *http.Transport {
 // Name is the upstream's name, as clients may see it.
 func (u *Upstream) Name() string { return u.cfg.Name }
 
+// Native reports whether the upstream is asked for Responses as such.
+func (u *Upstream) Native() bool { return u.cfg.Native }
+
 // Close closes the connections that wait for use. Streams go on.
 func (u *Upstream) Close() {
 	u.pool.CloseIdleConnections()
@@ -137,8 +141,11 @@ func (u *Upstream) Close() {
 // keep. A whole answer from an upstream that does not stream comes as one chunk, and so does, as it is, the answer of an
 // endpoint that has no streams.
 //
-// The sequence ends without an error only if the answer is complete: after [DONE], or when every choice has its
-// finish_reason. Otherwise the last pair holds a *completion.Error: upstream_unreachable, upstream_cut,
+// The chunks of a native response are the events of its stream, those of other types than response.* left out; one that comes
+// whole is one response.completed or response.incomplete.
+//
+// The sequence ends without an error only if the answer is complete: after [DONE], when every choice has its finish_reason,
+// or after response.completed or response.incomplete. Otherwise the last pair holds a *completion.Error: upstream_unreachable, upstream_cut,
 // upstream_stalled, upstream_invalid, upstream_rate_limited, insufficient_quota, upstream_error, upstream_rejected,
 // answer_too_large, or invalid_json for a request that is not an object; a response may also be an invalid_request. When ctx ends, the connection is closed at
 // once and the error wraps context.Cause(ctx): the cause itself if it is a *completion.Error, generation_timeout for a
@@ -147,12 +154,14 @@ func (u *Upstream) Close() {
 // Leaving the loop closes the connection. The idle limit does not run while the loop's body does.
 func (u *Upstream) Stream(ctx context.Context, e completion.Endpoint, request json.RawMessage) iter.Seq2[json.RawMessage, error] {
 	return func(yield func(json.RawMessage, error) bool) {
-		body, choices, err := prepare(e, request)
+		native := u.cfg.Native && e == completion.EndpointResponses
+		body, choices, err := prepare(e, native, request)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
 		c := newCall(ctx, u, body, choices)
+		c.native = native
 		defer c.end()
 		if !e.Streams() {
 			yield(c.embed())
@@ -190,6 +199,9 @@ type stream interface {
 // open sends the call's request to a streaming endpoint.
 func (c *call) open(e completion.Endpoint) (stream, error) {
 	client := openai.NewClientWithConfig(c.config())
+	if c.native {
+		return client.CreateResponseStream(c.ctx, openai.CreateResponseRequest{})
+	}
 	if e == completion.EndpointCompletions {
 		return client.CreateCompletionStream(c.ctx, openai.CompletionRequest{Model: openai.GPT3Dot5TurboInstruct, Prompt: ""})
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// whole deals with an upstream that answers with one chat.completion although a stream was asked for.
+// whole deals with an upstream that answers with one chat.completion or Response although a stream was asked for.
 func (f *filter) whole(line []byte, err error) error {
 	body := bytes.Clone(line)
 	for err == nil {
@@ -26,6 +26,9 @@ func (f *filter) whole(line []byte, err error) error {
 	root := gjson.ParseBytes(body)
 	if truthyMember(root, "error") || root.Get("object").Str == "error" {
 		return f.classify(parseFault(body))
+	}
+	if f.native {
+		return f.wholeResponse(root)
 	}
 	if !root.Get("choices.0").IsObject() {
 		return garbage(errEmpty)
