@@ -157,7 +157,7 @@ func meets(got gjson.Result, want json.RawMessage, s string) error {
 		name = keys[0].Str
 	}
 	arg := rule.Get(gjson.Escape(name))
-	ok := false
+	var ok bool
 	switch name {
 	case "$like":
 		ok = got.Exists() && regexp.MustCompile(arg.Str).MatchString(got.String())

@@ -40,7 +40,7 @@ func startOffice(t *testing.T, env ...string) *office {
 		}
 		return parseURL(t, mock)
 	})
-	o.cluster = startServers(t, append(env, "OPENAI_BASE_URL="+o.back.url+"/v1")...)
+	o.cluster = startServers(t, append(env, "OPENAI_BASE_URL="+o.back.url+"/v1", "SLUICE_INTERACTIVE_ATTEMPTS=2")...)
 	o.cluster.migrate(t, "up")
 	o.keys = map[string]string{"": o.cluster.key, "wrong": "sk-nobody", "reader": o.cluster.newKey(t, "local", "read"), "other": o.cluster.newKey(t, "other", "submit,read")}
 	o.limit(t, "small", "--body-bytes", "300")

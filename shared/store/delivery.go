@@ -97,14 +97,15 @@ func (s *Store) Deliveries(ctx context.Context, tenant, webhook string, q Delive
 func (s *Store) AddDelivery(ctx context.Context, d completion.Delivery) error {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
-	hook := s.db.NewSelect().Model((*webhookRow)(nil)).Where("id = ?", text(d.Webhook)).Where("tenant = ?", text(d.Tenant))
-	there, err := hook.Exists(ctx)
-	if err == nil && !there {
-		err = completion.ErrNotFound
-	}
-	if err == nil {
-		_, err = s.db.NewInsert().Model(newDeliveryRow(&d)).Exec(ctx)
-	}
+	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		hook := webhookRow{}
+		query := tx.NewSelect().Model(&hook).Column("id").Where("id = ?", text(d.Webhook)).Where("tenant = ?", text(d.Tenant))
+		if err := s.lock(query, "KEY SHARE").Scan(ctx); err != nil { // so that nobody deletes it meanwhile
+			return missing(err)
+		}
+		_, err := tx.NewInsert().Model(newDeliveryRow(&d)).Exec(ctx)
+		return err
+	})
 	return wrap(err, "add delivery %s", d.ID)
 }
 

@@ -51,7 +51,7 @@ func (s *Store) FanOut(ctx context.Context, at time.Time, limit int) (taken int,
 			return err
 		}
 		taken = len(rows)
-		return fanOut(ctx, tx, rows, at)
+		return s.fanOut(ctx, tx, rows, at)
 	})
 	if err != nil {
 		return 0, wrap(err, "make deliveries of notices")
@@ -59,13 +59,14 @@ func (s *Store) FanOut(ctx context.Context, at time.Time, limit int) (taken int,
 	return taken, nil
 }
 
-func fanOut(ctx context.Context, tx bun.Tx, notices []outboxRow, at time.Time) error {
+func (s *Store) fanOut(ctx context.Context, tx bun.Tx, notices []outboxRow, at time.Time) error {
 	ids, tenants := make([]string, len(notices)), make([]string, len(notices))
 	for i := range notices {
 		ids[i], tenants[i] = notices[i].ID, notices[i].Tenant
 	}
 	var hooks []webhookRow
-	if err := tx.NewSelect().Model(&hooks).Where("enabled").Where("tenant IN (?)", bun.List(tenants)).Scan(ctx); err != nil {
+	query := tx.NewSelect().Model(&hooks).Where("enabled").Where("tenant IN (?)", bun.List(tenants))
+	if err := s.lock(query, "KEY SHARE").Scan(ctx); err != nil { // so that nobody deletes them meanwhile
 		return fmt.Errorf("read webhooks: %w", err)
 	}
 	deliveries, err := deliveriesOf(notices, webhooks(hooks), at)

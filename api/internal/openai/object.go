@@ -38,7 +38,7 @@ func appendChoices(b []byte, list gjson.Result, text bool) []byte {
 		if n++; n > 1 {
 			b = append(b, ',')
 		}
-		if !text {
+		if !text && c.IsObject() {
 			message := with(nil, c.Get("message"), []member{{"refusal", "null"}})
 			c = replace(c, "message", message)
 		}

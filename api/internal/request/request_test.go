@@ -200,3 +200,32 @@ func FuzzKey(f *testing.F) {
 		require.True(t, err == nil || completion.AsError(err).Code == completion.CodeInvalidRequest)
 	})
 }
+
+// FuzzCheck reads bodies of every endpoint: what is refused is refused for a reason that names a field, and what is accepted
+// has a model.
+func FuzzCheck(f *testing.F) {
+	for i, body := range []string{
+		`{"model":"m","messages":[{"role":"user","content":[{"type":"text"}]}],"n":1}`, `{"model":"m","prompt":["a",[1]],"echo":null}`,
+		`{"model":"m","input":[[1,2]],"dimensions":3}`, `{"model":"m","input":[],"prompt":[]}`, `{"model":"\ud83d\ude00","messages":[]}`, `[]`,
+	} {
+		f.Add(body, i)
+	}
+	f.Fuzz(func(t *testing.T, body string, n int) {
+		all := request.Endpoints()
+		e := all[uint(n)%uint(len(all))]
+		root, err := request.Object([]byte(body))
+		model := ""
+		if err == nil {
+			model, err = request.Check(e, root, "")
+		}
+		if err != nil {
+			refused := completion.AsError(err)
+			require.Less(t, refused.Code.Kind().Status, 500, "%v", err)
+			require.True(t, utf8.ValidString(refused.Message+refused.Param))
+			return
+		}
+		var fields map[string]json.RawMessage
+		require.NoError(t, json.Unmarshal([]byte(body), &fields))
+		same(t, fields["model"], model)
+	})
+}

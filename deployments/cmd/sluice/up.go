@@ -49,13 +49,14 @@ func (c *upCmd) greet(t *terminal, s *standalone.Standalone) {
 	if s.HTTPURL() != defaultAPI {
 		ask += " --api " + s.HTTPURL()
 	}
-	key, header := "", ""
+	key, header, with := "", "", ""
 	if s.Key() != "" {
 		file := filepath.Join(c.Server.DataDir, standalone.KeyFile)
 		if c.Server.DataDir != defaultData {
 			ask = "SLUICE_DATA_DIR=" + c.Server.DataDir + " " + ask
 		}
 		key = fmt.Sprintf("  API key    %s   (in %s, tenant %s)\n", s.Key(), file, c.Server.Tenant)
+		with = ", with this API key"
 		header = fmt.Sprintf("-H \"Authorization: Bearer $(cat %s)\" ", file)
 	}
 	fmt.Fprintf(t.out, `
@@ -71,9 +72,9 @@ Try it from another terminal:
   curl -s %[1]s/v1/jobs %[8]s-H 'Content-Type: application/json' \
     -d '{"request":{"model":"%[6]s","messages":[{"role":"user","content":"hello"}]}}'
 
-Or point a program that uses an OpenAI SDK to the base address %[1]s/v1, with this API key.
+Or point a program that uses an OpenAI SDK to the base address %[1]s/v1%[9]s.
 
 Ctrl-C stops.
 
-`, s.HTTPURL(), s.NATSURL(), s.WebSocketURL(), c.Server.DataDir, ask, model, key, header)
+`, s.HTTPURL(), s.NATSURL(), s.WebSocketURL(), c.Server.DataDir, ask, model, key, header, with)
 }
