@@ -15,26 +15,11 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
-
-	"sluice/api/internal/access"
-	"sluice/api/internal/attend"
-	"sluice/api/internal/catalog"
 	"sluice/api/internal/delivery"
-	"sluice/api/internal/intake"
-	"sluice/api/internal/jobs"
-	"sluice/api/internal/keys"
-	"sluice/api/internal/openai"
-	"sluice/api/internal/page"
-	"sluice/api/internal/problem"
 	"sluice/api/internal/request"
-	"sluice/api/internal/responses"
 	"sluice/api/internal/sse"
-	"sluice/api/internal/webhooks"
 	"sluice/shared/backend"
 	"sluice/shared/completion"
-	"sluice/shared/credential"
 	"sluice/shared/service"
 	"sluice/shared/sweeper"
 )
@@ -206,63 +191,6 @@ func (a *API) serve(ctx context.Context) error {
 		err = errors.Join(err, fmt.Errorf("serve HTTP: %w", served))
 	}
 	return err
-}
-
-// routes builds the whole HTTP surface. Event streams end when stopping does.
-func routes(stopping context.Context, c Config, back *backend.Backend, log *slog.Logger) (http.Handler, error) {
-	mux := http.NewServeMux()
-	config := huma.DefaultConfig("Sluice", Version)
-	config.Info.Description = "Queues LLM completions, streams them while they are generated, and keeps the answers."
-	config.DocsPath, config.SchemasPath, config.CreateHooks = "", "", nil
-	native := humago.New(mux, config)
-	open := ""
-	if !c.NeedsKeys() {
-		open = c.Tenant
-	}
-	guard := access.New(back.Store, open, log)
-	native.UseMiddleware(guard.Middleware)
-	access.Describe(native.OpenAPI())
-	in := intake.New(intake.Parts{
-		Store: back.Store, Queue: back.Queue, Log: back.Log, Bell: back.Bell, Limits: back.Limit, Logger: log,
-		Timeout: map[completion.Lane]time.Duration{completion.Interactive: c.InteractiveTimeout, completion.Batch: c.BatchTimeout},
-	})
-	parts := jobs.Parts{Intake: in, Store: back.Store, Log: back.Log, Limits: back.Limit, Guard: guard, Logger: log}
-	if c.SigningKeys != "" {
-		mint, err := minter(c.SigningKeys)
-		if err != nil {
-			return nil, err
-		}
-		parts.Mint = mint
-	}
-	jobs.Register(native, parts, jobs.Options{
-		Heartbeat: c.Heartbeat, Write: c.ClientLimit, Stopping: stopping,
-		Stream: jobs.Stream{NATSURL: c.PublicNATSURL, WebSocketURL: c.PublicWebSocketURL}, ViewTime: c.CredentialTTL,
-	})
-	keys.Register(native, back.Store, log)
-	models := catalog.New(back.Store, c.UnknownModels == PassUnknown)
-	catalog.Register(native, models, log)
-	webhooks.Register(native, back.Store, c.Webhooks.AllowPrivate(), log)
-	desk := attend.New(back.Store, back.Log, in, guard, attend.Options{
-		Heartbeat: c.Heartbeat, Write: c.ClientLimit, Grace: c.StopLimit * 3 / 4, Stopping: stopping,
-	}, log)
-	openai.Register(native, openai.Parts{Intake: in, Desk: desk, Store: back.Store, Log: back.Log, Limits: back.Limit, Models: models, Logger: log})
-	responses.Register(native, responses.Parts{Intake: in, Desk: desk, Store: back.Store, Log: back.Log, Limits: back.Limit, Models: models, Logger: log})
-	registerHealth(native, back.Ready, log)
-	problem.Describe(native.OpenAPI())
-	reference, err := page.Reference(native.OpenAPI())
-	if err != nil {
-		return nil, err
-	}
-	mux.Handle("GET /docs", reference)
-	return wrap(c.web(envelope(mux, native.OpenAPI())), log), nil
-}
-
-func minter(path string) (*credential.Minter, error) {
-	signing, err := credential.LoadSigning(path)
-	if err != nil {
-		return nil, fmt.Errorf("SLUICE_NATS_SIGNING_KEYS: %w", err)
-	}
-	return credential.NewMinter(signing)
 }
 
 // Version is stamped at build time.

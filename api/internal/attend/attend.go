@@ -29,8 +29,9 @@ type Guard interface {
 	Still(ctx context.Context, c access.Caller) error
 }
 
-// Intake ends the jobs that nobody waits for any more.
+// Intake takes jobs in, and ends those that nobody waits for any more.
 type Intake interface {
+	Accept(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error)
 	Cancel(ctx context.Context, ref completion.Ref) (completion.Job, error)
 }
 
@@ -39,8 +40,20 @@ type Store interface {
 	Get(ctx context.Context, ref completion.Ref) (completion.Job, error)
 }
 
-// Options of a Desk. All are required.
-type Options struct {
+// Limits hold tenants to what they may do.
+type Limits interface {
+	Stream(ctx context.Context, tenant string) (*limit.Stream, error)
+}
+
+// Parts are what a Desk is made of. All are required.
+type Parts struct {
+	Store  Store
+	Log    completion.Log
+	Intake Intake
+	Limits Limits
+	Guard  Guard
+	Logger *slog.Logger
+
 	Heartbeat time.Duration   // pause between comments on an event stream
 	Write     time.Duration   // longest a client may take to read one event, or an answer
 	Grace     time.Duration   // how long a stopping server lets requests go on
@@ -48,59 +61,32 @@ type Options struct {
 }
 
 // Desk is where clients wait. It is safe for concurrent use.
-type Desk struct {
-	store  Store
-	log    completion.Log
-	intake Intake
-	guard  Guard
-	logger *slog.Logger
-	opts   Options
-}
+type Desk struct{ p Parts }
 
 // New returns a Desk.
-func New(s Store, l completion.Log, in Intake, g Guard, o Options, logger *slog.Logger) *Desk {
-	return &Desk{store: s, log: l, intake: in, guard: g, opts: o, logger: logger}
-}
-
-// Client is one request that waits.
-type Client struct {
-	Ref    completion.Ref
-	Caller access.Caller
-	Place  *limit.Stream // among the tenant's event streams, given up in the end; nil: none
-	Keep   bool          // the job goes on when the client leaves
-}
-
-// Introduce says in an answer's header which job is behind it. created is false if there was such a job already.
-func Introduce(h http.Header, ref completion.Ref, created bool) {
-	h.Set("X-Sluice-Job-Id", ref.Job)
-	h.Set("X-Sluice-Subject", ref.Subject())
-	if !created {
-		h.Set("Idempotent-Replayed", "true")
-	}
-}
+func New(p Parts) *Desk { return &Desk{p: p} }
 
 // wait runs serve with a context that ends with the client, with its key, or with the server's grace.
 func (d *Desk) wait(c huma.Context, client Client, serve func(ctx context.Context, cancel context.CancelCauseFunc, w http.ResponseWriter) error) error {
 	r, w := humago.Unwrap(c)
+	client.Introduce(w.Header())
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Time{}) // the body is read; from here on, only the client's leaving is
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	defer context.AfterFunc(d.opts.Stopping, func() {
-		limit := time.AfterFunc(d.opts.Grace, func() { cancel(context.Cause(d.opts.Stopping)) })
+	defer context.AfterFunc(d.p.Stopping, func() {
+		limit := time.AfterFunc(d.p.Grace, func() { cancel(context.Cause(d.p.Stopping)) })
 		context.AfterFunc(ctx, func() { limit.Stop() })
 	})()
 	var watching sync.WaitGroup
-	watching.Go(func() { Watch(ctx, d.guard, client.Caller, client.Place, cancel) })
+	watching.Go(func() { Watch(ctx, d.p.Guard, client.caller, client.place, cancel) })
 	err := serve(ctx, cancel, w)
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
 	}
 	cancel(nil)
 	watching.Wait() // it renews the place that is given up now
-	if client.Place != nil {
-		client.Place.Close()
-	}
+	client.leave()
 	return err
 }
 
@@ -108,7 +94,7 @@ func (d *Desk) wait(c huma.Context, client Client, serve func(ctx context.Contex
 // HTTP error if nothing was written before. ErrEnded, and errors that wrap it, say that the job has ended.
 func (d *Desk) Stream(c huma.Context, client Client, serve func(ctx context.Context, s *sse.Stream) error, fail func(s *sse.Stream, err error)) {
 	_ = d.wait(c, client, func(ctx context.Context, cancel context.CancelCauseFunc, w http.ResponseWriter) error {
-		stream := sse.New(w, d.opts.Heartbeat, d.opts.Write)
+		stream := sse.New(w, d.p.Heartbeat, d.p.Write)
 		beating, hush := context.WithCancel(ctx)
 		var beat sync.WaitGroup
 		beat.Go(func() { stream.Beat(beating, cancel) })
@@ -136,12 +122,12 @@ func (d *Desk) Stream(c huma.Context, client Client, serve func(ctx context.Cont
 // Wait waits for the job's end and has answer write it, or writes the error that it returns.
 func (d *Desk) Wait(c huma.Context, client Client, answer func(w http.ResponseWriter, job completion.Job) error) {
 	_ = d.wait(c, client, func(ctx context.Context, _ context.CancelCauseFunc, w http.ResponseWriter) error {
-		job, err := d.end(ctx, client.Ref)
+		job, err := d.end(ctx, client.Job.Ref())
 		if err != nil {
 			d.leave(ctx, client, err)
 			err = told(ctx, err)
 		}
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(d.opts.Write)) // a connection that is gone needs none
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(d.p.Write)) // a connection that is gone needs none
 		if err == nil {
 			err = answer(w, job)
 		}
@@ -154,12 +140,12 @@ func (d *Desk) Wait(c huma.Context, client Client, answer func(w http.ResponseWr
 
 // end waits until the job is in a final state and returns it.
 func (d *Desk) end(ctx context.Context, ref completion.Ref) (completion.Job, error) {
-	for _, err := range d.log.Follow(ctx, ref, 0) {
+	for _, err := range d.p.Log.Follow(ctx, ref, 0) {
 		if err != nil {
 			return completion.Job{}, err
 		}
 	}
-	return d.store.Get(ctx, ref) // what a final event says is stored (I6)
+	return d.p.Store.Get(ctx, ref) // what a final event says is stored (I6)
 }
 
 // ErrEnded is wrapped by the errors of a job that has ended without an answer: there is nothing left to cancel.
@@ -167,12 +153,12 @@ var ErrEnded = errors.New("job has ended")
 
 // leave cancels the job of a client that is gone before the end, unless it shall be kept.
 func (d *Desk) leave(ctx context.Context, client Client, err error) {
-	d.logger.Debug("client left", "job_id", client.Ref.Job, "keep", client.Keep, "cause", context.Cause(ctx), "error", err)
-	if client.Keep || errors.Is(err, ErrEnded) {
+	d.p.Logger.Debug("client left", "job_id", client.Job.ID, "keep", client.keep, "cause", context.Cause(ctx), "error", err)
+	if client.keep || errors.Is(err, ErrEnded) {
 		return
 	}
-	if _, err := d.intake.Cancel(context.WithoutCancel(ctx), client.Ref); err != nil {
-		d.logger.Error("job of a client that left not cancelled", "job_id", client.Ref.Job, "error", err)
+	if _, err := d.p.Intake.Cancel(context.WithoutCancel(ctx), client.Job.Ref()); err != nil {
+		d.p.Logger.Error("job of a client that left not cancelled", "job_id", client.Job.ID, "error", err)
 	}
 }
 
@@ -194,7 +180,7 @@ func told(ctx context.Context, err error) error {
 
 func (d *Desk) refuse(ctx context.Context, w http.ResponseWriter, err error) {
 	if !errors.Is(err, ErrEnded) {
-		err = problem.Answer(ctx, d.logger, err)
+		err = problem.Answer(ctx, d.p.Logger, err)
 	}
 	problem.Write(w, err)
 }

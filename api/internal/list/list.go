@@ -2,8 +2,9 @@
 package list
 
 import (
-	"encoding/json"
 	"slices"
+
+	"sluice/api/internal/raw"
 )
 
 // Item is one element: its id and its JSON.
@@ -43,16 +44,11 @@ func Render(page []Item, more bool) []byte {
 	}
 	first, last := "null", "null"
 	if len(page) > 0 {
-		first, last = quote(page[0].ID), quote(page[len(page)-1].ID)
+		first, last = raw.Quote(page[0].ID), raw.Quote(page[len(page)-1].ID)
 	}
 	b = append(b, `],"first_id":`+first+`,"last_id":`+last+`,"has_more":`...)
 	if more {
 		return append(b, "true}"...)
 	}
 	return append(b, "false}"...)
-}
-
-func quote(s string) string {
-	b, _ := json.Marshal(s) // a string always can
-	return string(b)
 }

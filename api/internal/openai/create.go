@@ -2,36 +2,24 @@ package openai
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/tidwall/gjson"
 
 	"sluice/api/internal/access"
 	"sluice/api/internal/attend"
 	"sluice/api/internal/intake"
+	"sluice/api/internal/raw"
 	"sluice/api/internal/request"
 	"sluice/api/internal/sse"
 	"sluice/shared/completion"
-	"sluice/shared/limit"
 )
 
 type createInput struct {
-	Key          string `header:"Idempotency-Key" doc:"Asking again with the same key and body joins the existing job and its stream; with another body it is a 409."`
-	OnDisconnect string `header:"X-Sluice-On-Disconnect" enum:"continue,cancel" doc:"What becomes of the job when the client leaves before the end. By default it is cancelled, unless it is stored or has an idempotency key."`
-	Type         string `header:"Content-Type" hidden:"true"`
-	RawBody      []byte `contentType:"application/json"`
-}
-
-// kept reports whether a job goes on when its client leaves.
-func (in *createInput) kept(stored bool) bool {
-	if in.OnDisconnect != "" {
-		return in.OnDisconnect == "continue"
-	}
-	return stored || in.Key != ""
+	attend.Terms
+	RawBody []byte `contentType:"application/json"`
 }
 
 func (f *Face) registerCreate(api huma.API) {
@@ -53,55 +41,34 @@ func (f *Face) registerCreate(api huma.API) {
 		huma.Register(api, op, func(ctx context.Context, in *createInput) (*huma.StreamResponse, error) {
 			return f.create(ctx, e.endpoint, in)
 		})
-		describe(api.OpenAPI().Paths[op.Path].Post, e.endpoint, e.example)
-	}
-}
-
-// describe says what the route takes and answers, whose bodies are read and written as bytes.
-func describe(op *huma.Operation, e completion.Endpoint, example string) {
-	object := &huma.Schema{Type: "object", AdditionalProperties: true}
-	op.RequestBody.Content["application/json"] = &huma.MediaType{Schema: object, Example: json.RawMessage(example)}
-	op.Responses["200"] = &huma.Response{Description: "The answer", Content: map[string]*huma.MediaType{"application/json": {Schema: object}}}
-	if e.Streams() {
-		op.Responses["200"].Content["text/event-stream"] = &huma.MediaType{Schema: &huma.Schema{Type: "string"}}
+		raw.Takes(api.OpenAPI().Paths[op.Path].Post, e.example)
+		raw.Answers(api.OpenAPI().Paths[op.Path].Post, e.endpoint.Streams())
 	}
 }
 
 func (f *Face) create(ctx context.Context, e completion.Endpoint, in *createInput) (*huma.StreamResponse, error) {
-	caller, body := access.Of(ctx), intake.Body{Endpoint: e, Bytes: in.RawBody, Type: in.Type, Key: in.Key}
-	if err := f.Intake.Allow(ctx, caller.Tenant, body); err != nil {
+	tenant, body := access.Of(ctx).Tenant, intake.Body{Endpoint: e, Bytes: in.RawBody, Type: in.Type, Key: in.Key}
+	if err := f.Intake.Allow(ctx, tenant, body); err != nil {
 		return nil, f.answer(ctx, err)
 	}
-	job := f.Intake.NewJob(ctx, caller.Tenant, body)
+	job := f.Intake.NewJob(ctx, tenant, body)
 	form, err := f.read(&job, in.RawBody)
 	if err == nil {
 		err = f.Models.Check(ctx, job.Model)
 	}
+	var client attend.Client
+	if err == nil {
+		client, err = f.Desk.Take(ctx, &job, form.stream, in.Terms)
+	}
 	if err != nil {
 		return nil, f.answer(ctx, err)
 	}
-	var place *limit.Stream
-	if form.stream {
-		if place, err = f.Limits.Stream(ctx, caller.Tenant); err != nil {
-			return nil, f.answer(ctx, err)
-		}
-	}
-	stored, created, err := f.Intake.Accept(ctx, &job)
-	if err != nil {
-		if place != nil {
-			place.Close()
-		}
-		return nil, f.answer(ctx, err)
-	}
-	client := attend.Client{Ref: stored.Ref(), Caller: caller, Place: place, Keep: in.kept(stored.Stored)}
 	return &huma.StreamResponse{Body: func(c huma.Context) {
-		_, w := humago.Unwrap(c)
-		attend.Introduce(w.Header(), stored.Ref(), created)
 		if !form.stream {
 			f.Desk.Wait(c, client, reply)
 			return
 		}
-		t := &teller{face: f, form: form, job: stored}
+		t := &teller{face: f, form: form, job: client.Job}
 		f.Desk.Stream(c, client, t.tell, fail)
 	}}, nil
 }
@@ -112,10 +79,11 @@ func reply(w http.ResponseWriter, job completion.Job) error {
 	case job.State != completion.Completed:
 		return attend.Ended(job)
 	case job.Endpoint == completion.EndpointEmbeddings:
-		return write(w, job.Result)
+		raw.Write(w, job.Result)
 	default:
-		return write(w, object(&job, nil))
+		raw.Write(w, object(&job, nil))
 	}
+	return nil
 }
 
 // fail ends an event stream with an error, as the SDKs expect it in mid-stream.

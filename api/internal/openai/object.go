@@ -1,11 +1,11 @@
 package openai
 
 import (
-	"encoding/json"
 	"strconv"
 
 	"github.com/tidwall/gjson"
 
+	"sluice/api/internal/raw"
 	"sluice/shared/completion"
 )
 
@@ -27,7 +27,7 @@ func object(job *completion.Job, more []member) []byte {
 		}
 		return true
 	})
-	return with(nil, gjson.ParseBytes(append(b, '}')), append(more, member{"created", strconv.FormatInt(job.CreatedAt.Unix(), 10)}, member{"model", quote(job.Model)}))
+	return with(nil, gjson.ParseBytes(append(b, '}')), append(more, member{"created", strconv.FormatInt(job.CreatedAt.Unix(), 10)}, member{"model", raw.Quote(job.Model)}))
 }
 
 // appendChoices renders choices with the members that are null where an upstream leaves them out.
@@ -64,9 +64,4 @@ func replace(object gjson.Result, key string, value []byte) gjson.Result {
 		return true
 	})
 	return gjson.ParseBytes(append(b, '}'))
-}
-
-func quote(s string) string {
-	b, _ := json.Marshal(s) // a string always can
-	return string(b)
 }

@@ -10,7 +10,6 @@ package openai
 import (
 	"context"
 	"log/slog"
-	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -18,7 +17,6 @@ import (
 	"sluice/api/internal/intake"
 	"sluice/api/internal/problem"
 	"sluice/shared/completion"
-	"sluice/shared/limit"
 	"sluice/shared/store"
 )
 
@@ -28,11 +26,6 @@ type Store interface {
 	ListStored(ctx context.Context, tenant string, q store.StoredQuery) (jobs []completion.Job, more bool, err error)
 	SetMetadata(ctx context.Context, ref completion.Ref, metadata map[string]string) (completion.Job, error)
 	Unstore(ctx context.Context, ref completion.Ref) error
-}
-
-// Limits hold tenants to what they may do.
-type Limits interface {
-	Stream(ctx context.Context, tenant string) (*limit.Stream, error)
 }
 
 // Models knows which models there are.
@@ -46,7 +39,6 @@ type Parts struct {
 	Desk   *attend.Desk
 	Store  Store
 	Log    completion.Log
-	Limits Limits
 	Models Models
 	Logger *slog.Logger
 }
@@ -73,11 +65,4 @@ func id(job *completion.Job) string { return completion.Alias(prefixes[job.Endpo
 // answer is how this face returns errors; a nil err is nil.
 func (f *Face) answer(ctx context.Context, err error) error {
 	return problem.Answer(ctx, f.Logger, err)
-}
-
-// write answers with a body of JSON that is written already.
-func write(w http.ResponseWriter, body []byte) error {
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(body) // the client is gone; there is nobody to tell
-	return nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"sluice/api/internal/access"
 	"sluice/api/internal/list"
+	"sluice/api/internal/raw"
 	"sluice/api/internal/request"
 	"sluice/shared/completion"
 	"sluice/shared/store"
@@ -47,10 +48,7 @@ func (f *Face) registerStored(api huma.API) {
 		case "update-chat-completion":
 			op.Security, op.SkipValidateBody, op.MaxBodyBytes = access.Needs(completion.ScopeSubmit), true, maxUpdate
 			huma.Register(api, op, f.update)
-			api.OpenAPI().Paths[op.Path].Post.RequestBody.Content["application/json"] = &huma.MediaType{
-				Schema:  &huma.Schema{Type: "object", AdditionalProperties: true},
-				Example: json.RawMessage(`{"metadata":{"topic":"demo"}}`),
-			}
+			raw.Takes(api.OpenAPI().Paths[op.Path].Post, `{"metadata":{"topic":"demo"}}`)
 		case "delete-chat-completion":
 			op.Security = access.Needs(completion.ScopeSubmit)
 			huma.Register(api, op, f.delete)
@@ -87,25 +85,17 @@ func (f *Face) find(ctx context.Context, id string) (completion.Job, error) {
 	return job, nil
 }
 
-// bytesOutput is a body of JSON that is written already.
-type bytesOutput struct {
-	ContentType string `header:"Content-Type"`
-	Body        []byte
-}
-
-func asJSON(b []byte) *bytesOutput { return &bytesOutput{ContentType: "application/json", Body: b} }
-
-func (f *Face) get(ctx context.Context, in *idInput) (*bytesOutput, error) {
+func (f *Face) get(ctx context.Context, in *idInput) (*raw.Output, error) {
 	job, err := f.find(ctx, in.ID)
 	if err != nil {
 		return nil, f.answer(ctx, err)
 	}
-	return asJSON(stored(&job)), nil
+	return raw.JSON(stored(&job)), nil
 }
 
 // stored renders a stored completion, which says more than one that was just made.
 func stored(job *completion.Job) []byte {
-	more := []member{{"metadata", labels(job.Metadata)}, {"request_id", quote(job.RequestID)}}
+	more := []member{{"metadata", labels(job.Metadata)}, {"request_id", raw.Quote(job.RequestID)}}
 	asked := gjson.ParseBytes(job.Request)
 	for _, name := range []string{"tool_choice", "tools", "response_format", "seed", "temperature", "top_p", "presence_penalty", "frequency_penalty"} {
 		more = append(more, member{name, orNull(asked.Get(name))})
@@ -134,7 +124,7 @@ type updateInput struct {
 	RawBody []byte `contentType:"application/json"`
 }
 
-func (f *Face) update(ctx context.Context, in *updateInput) (*bytesOutput, error) {
+func (f *Face) update(ctx context.Context, in *updateInput) (*raw.Output, error) {
 	if err := request.JSON(in.Type); err != nil {
 		return nil, f.answer(ctx, err)
 	}
@@ -156,10 +146,10 @@ func (f *Face) update(ctx context.Context, in *updateInput) (*bytesOutput, error
 	if err != nil {
 		return nil, f.answer(ctx, err)
 	}
-	return asJSON(stored(&job)), nil
+	return raw.JSON(stored(&job)), nil
 }
 
-func (f *Face) delete(ctx context.Context, in *idInput) (*bytesOutput, error) {
+func (f *Face) delete(ctx context.Context, in *idInput) (*raw.Output, error) {
 	job, err := f.find(ctx, in.ID)
 	if err == nil {
 		err = f.Store.Unstore(ctx, job.Ref())
@@ -167,7 +157,7 @@ func (f *Face) delete(ctx context.Context, in *idInput) (*bytesOutput, error) {
 	if err != nil {
 		return nil, f.answer(ctx, err)
 	}
-	return asJSON([]byte(`{"object":"chat.completion.deleted","id":` + quote(in.ID) + `,"deleted":true}`)), nil
+	return raw.JSON([]byte(`{"object":"chat.completion.deleted","id":` + raw.Quote(in.ID) + `,"deleted":true}`)), nil
 }
 
 type storedInput struct {
@@ -195,7 +185,7 @@ func (in *storedInput) metadata() map[string]string {
 	return pairs
 }
 
-func (f *Face) list(ctx context.Context, in *storedInput) (*bytesOutput, error) {
+func (f *Face) list(ctx context.Context, in *storedInput) (*raw.Output, error) {
 	after, ok := completion.Unalias(prefixes[completion.EndpointChat], in.After)
 	switch {
 	case in.After == "":
@@ -217,7 +207,7 @@ func (f *Face) list(ctx context.Context, in *storedInput) (*bytesOutput, error) 
 	for i := range jobs {
 		items = append(items, list.Item{ID: id(&jobs[i]), JSON: stored(&jobs[i])})
 	}
-	return asJSON(list.Render(items, more)), nil
+	return raw.JSON(list.Render(items, more)), nil
 }
 
 type messagesInput struct {
@@ -227,7 +217,7 @@ type messagesInput struct {
 	Order string `query:"order" enum:"asc,desc" default:"asc" doc:"As they were sent, or the last first."`
 }
 
-func (f *Face) messages(ctx context.Context, in *messagesInput) (*bytesOutput, error) {
+func (f *Face) messages(ctx context.Context, in *messagesInput) (*raw.Output, error) {
 	job, err := f.find(ctx, in.ID)
 	if err != nil {
 		return nil, f.answer(ctx, err)
@@ -236,7 +226,7 @@ func (f *Face) messages(ctx context.Context, in *messagesInput) (*bytesOutput, e
 	if !ok {
 		return nil, f.answer(ctx, completion.Invalid("after", "The cursor must be the id of one of the messages."))
 	}
-	return asJSON(list.Render(items, more)), nil
+	return raw.JSON(list.Render(items, more)), nil
 }
 
 // messages are those of the request, each with an id.
@@ -248,7 +238,7 @@ func messages(job *completion.Job) []list.Item {
 		if content := m.Get("content"); content.IsArray() {
 			parts = content.Raw
 		}
-		items = append(items, list.Item{ID: name, JSON: with(nil, m, []member{{"id", quote(name)}, {"content", "null"}, {"name", "null"}, {"content_parts", parts}})})
+		items = append(items, list.Item{ID: name, JSON: with(nil, m, []member{{"id", raw.Quote(name)}, {"content", "null"}, {"name", "null"}, {"content_parts", parts}})})
 		return true
 	})
 	return items

@@ -2,12 +2,12 @@ package responses
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/tidwall/gjson"
 
 	"sluice/api/internal/list"
+	"sluice/api/internal/raw"
 	"sluice/api/internal/reply"
 	"sluice/shared/completion"
 )
@@ -15,7 +15,7 @@ import (
 // cancelLimit is how long a cancel waits for the worker to end the job. One that takes longer ends later.
 const cancelLimit = 5 * time.Second
 
-func (f *Face) cancel(ctx context.Context, in *idInput) (*bytesOutput, error) {
+func (f *Face) cancel(ctx context.Context, in *idInput) (*raw.Output, error) {
 	job, err := f.find(ctx, in.ID)
 	if err == nil && !gjson.GetBytes(job.Request, "background").Bool() {
 		err = completion.Invalid("id", "Only a response in the background can be cancelled; this one ends with the request that waits for it.")
@@ -26,7 +26,7 @@ func (f *Face) cancel(ctx context.Context, in *idInput) (*bytesOutput, error) {
 	if err != nil {
 		return nil, f.answer(ctx, err)
 	}
-	return asJSON(reply.Object(job)), nil
+	return raw.JSON(reply.Object(job)), nil
 }
 
 // end cancels a job and waits for its end, which brings what it has said so far.
@@ -46,7 +46,7 @@ func (f *Face) end(ctx context.Context, ref completion.Ref) (completion.Job, err
 	return f.Store.Get(ctx, ref)
 }
 
-func (f *Face) delete(ctx context.Context, in *idInput) (*bytesOutput, error) {
+func (f *Face) delete(ctx context.Context, in *idInput) (*raw.Output, error) {
 	job, err := f.find(ctx, in.ID)
 	if err == nil {
 		err = f.Store.Unstore(ctx, job.Ref())
@@ -54,10 +54,10 @@ func (f *Face) delete(ctx context.Context, in *idInput) (*bytesOutput, error) {
 	if err != nil {
 		return nil, f.answer(ctx, err)
 	}
-	return asJSON(json.RawMessage(`{"id":"` + completion.Alias(reply.Prefix, job.ID) + `","object":"response","deleted":true}`)), nil
+	return raw.JSON([]byte(`{"id":"` + completion.Alias(reply.Prefix, job.ID) + `","object":"response","deleted":true}`)), nil
 }
 
-func (f *Face) items(ctx context.Context, in *itemsInput) (*bytesOutput, error) {
+func (f *Face) items(ctx context.Context, in *itemsInput) (*raw.Output, error) {
 	job, err := f.find(ctx, in.ID)
 	if err != nil {
 		return nil, f.answer(ctx, err)
@@ -70,5 +70,5 @@ func (f *Face) items(ctx context.Context, in *itemsInput) (*bytesOutput, error) 
 	if !ok {
 		return nil, f.answer(ctx, completion.Invalid("after", "The cursor must be the id of one of the items."))
 	}
-	return asJSON(list.Render(page, more)), nil
+	return raw.JSON(list.Render(page, more)), nil
 }

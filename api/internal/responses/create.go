@@ -2,7 +2,6 @@ package responses
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -12,18 +11,16 @@ import (
 	"sluice/api/internal/access"
 	"sluice/api/internal/attend"
 	"sluice/api/internal/intake"
+	"sluice/api/internal/raw"
 	"sluice/api/internal/reply"
 	"sluice/api/internal/request"
 	"sluice/shared/completion"
-	"sluice/shared/limit"
 	"sluice/shared/response"
 )
 
 type createInput struct {
-	Key          string `header:"Idempotency-Key" doc:"Asking again with the same key and body joins the existing job and its stream; with another body it is a 409."`
-	OnDisconnect string `header:"X-Sluice-On-Disconnect" enum:"continue,cancel" doc:"What becomes of the job when the client leaves before the end. By default it goes on, unless store is false and there is no idempotency key."`
-	Type         string `header:"Content-Type" hidden:"true"`
-	RawBody      []byte `contentType:"application/json"`
+	attend.Terms
+	RawBody []byte `contentType:"application/json"`
 }
 
 func (f *Face) registerCreate(api huma.API) {
@@ -35,69 +32,44 @@ func (f *Face) registerCreate(api huma.API) {
 			"behind it. With background: true the answer comes at once, and the response can be polled, streamed and cancelled.",
 	}
 	huma.Register(api, op, f.create)
-	doc := api.OpenAPI().Paths[path].Post
-	doc.RequestBody.Content["application/json"] = &huma.MediaType{Schema: anyObject(), Example: json.RawMessage(`{"model":"sim","input":"hello"}`)}
-	doc.Responses["200"] = streamed()
-}
-
-func streamed() *huma.Response {
-	return &huma.Response{Description: "The response, or its events", Content: map[string]*huma.MediaType{
-		"application/json": {Schema: anyObject()}, "text/event-stream": {Schema: &huma.Schema{Type: "string"}},
-	}}
+	raw.Takes(api.OpenAPI().Paths[path].Post, `{"model":"sim","input":"hello"}`)
+	raw.Answers(api.OpenAPI().Paths[path].Post, true)
 }
 
 // form is what the body says about the answer's shape.
 type form struct{ stream, background, obfuscation bool }
 
 func (f *Face) create(ctx context.Context, in *createInput) (*huma.StreamResponse, error) {
-	caller, body := access.Of(ctx), intake.Body{Endpoint: completion.EndpointResponses, Bytes: in.RawBody, Type: in.Type, Key: in.Key}
-	if err := f.Intake.Allow(ctx, caller.Tenant, body); err != nil {
+	tenant, body := access.Of(ctx).Tenant, intake.Body{Endpoint: completion.EndpointResponses, Bytes: in.RawBody, Type: in.Type, Key: in.Key}
+	if err := f.Intake.Allow(ctx, tenant, body); err != nil {
 		return nil, f.answer(ctx, err)
 	}
-	job := f.Intake.NewJob(ctx, caller.Tenant, body)
+	job := f.Intake.NewJob(ctx, tenant, body)
 	form, err := f.read(ctx, &job, in.RawBody)
 	if err == nil {
 		err = f.Models.Check(ctx, job.Model)
 	}
+	var client attend.Client
+	if err == nil {
+		client, err = f.Desk.Take(ctx, &job, form.stream, in.Terms)
+	}
 	if err != nil {
 		return nil, f.answer(ctx, err)
 	}
-	var place *limit.Stream
-	if form.stream {
-		if place, err = f.Limits.Stream(ctx, caller.Tenant); err != nil {
-			return nil, f.answer(ctx, err)
-		}
-	}
-	stored, created, err := f.Intake.Accept(ctx, &job)
-	if err != nil {
-		if place != nil {
-			place.Close()
-		}
-		return nil, f.answer(ctx, err)
-	}
-	client := attend.Client{Ref: stored.Ref(), Caller: caller, Place: place, Keep: in.kept(stored.Stored)}
 	return &huma.StreamResponse{Body: func(c huma.Context) {
-		_, w := humago.Unwrap(c)
-		attend.Introduce(w.Header(), stored.Ref(), created)
 		switch {
 		case form.stream:
-			t := f.teller(stored, reply.View{After: -1, Obfuscation: form.obfuscation})
-			t.fresh, t.patient = created, !form.background
+			t := f.teller(client.Job, reply.View{After: -1, Obfuscation: form.obfuscation})
+			t.fresh, t.patient = client.Created, !form.background
 			f.Desk.Stream(c, client, t.tell, t.fail)
 		case form.background:
-			write(w, stored)
+			_, w := humago.Unwrap(c)
+			client.Introduce(w.Header())
+			raw.Write(w, reply.Object(client.Job))
 		default:
 			f.Desk.Wait(c, client, answerWith)
 		}
 	}}, nil
-}
-
-// kept reports whether a job goes on when its client leaves.
-func (in *createInput) kept(stored bool) bool {
-	if in.OnDisconnect != "" {
-		return in.OnDisconnect == "continue"
-	}
-	return stored || in.Key != ""
 }
 
 // answerWith answers a client that has waited for the job's end.
@@ -105,13 +77,8 @@ func answerWith(w http.ResponseWriter, job completion.Job) error {
 	if job.State != completion.Completed {
 		return attend.Ended(job)
 	}
-	write(w, job)
+	raw.Write(w, reply.Object(job))
 	return nil
-}
-
-func write(w http.ResponseWriter, job completion.Job) {
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(reply.Object(job)) // the client is gone; there is nobody to tell
 }
 
 // read checks a body and puts what it says into the job, with what it refers to in place.

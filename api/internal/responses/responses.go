@@ -9,7 +9,6 @@ package responses
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -20,20 +19,15 @@ import (
 	"sluice/api/internal/attend"
 	"sluice/api/internal/intake"
 	"sluice/api/internal/problem"
+	"sluice/api/internal/raw"
 	"sluice/api/internal/reply"
 	"sluice/shared/completion"
-	"sluice/shared/limit"
 )
 
 // Store is what this face needs of the store.
 type Store interface {
 	Get(ctx context.Context, ref completion.Ref) (completion.Job, error)
 	Unstore(ctx context.Context, ref completion.Ref) error
-}
-
-// Limits hold tenants to what they may do.
-type Limits interface {
-	Stream(ctx context.Context, tenant string) (*limit.Stream, error)
 }
 
 // Models knows which models there are.
@@ -48,7 +42,6 @@ type Parts struct {
 	Desk   *attend.Desk
 	Store  Store
 	Log    completion.Log
-	Limits Limits
 	Models Models
 	Logger *slog.Logger
 }
@@ -81,24 +74,12 @@ func Register(api huma.API, p Parts) {
 	for _, op := range []*huma.Operation{
 		api.OpenAPI().Paths[path+"/{id}/cancel"].Post, api.OpenAPI().Paths[path+"/{id}"].Delete, api.OpenAPI().Paths[path+"/{id}/input_items"].Get,
 	} {
-		op.Responses["200"] = &huma.Response{Description: "The answer", Content: map[string]*huma.MediaType{"application/json": {Schema: anyObject()}}}
+		raw.Answers(op, false)
 	}
 }
 
-func anyObject() *huma.Schema { return &huma.Schema{Type: "object", AdditionalProperties: true} }
-
 type idInput struct {
 	ID string `path:"id" doc:"The id of the response: resp_…"`
-}
-
-// bytesOutput is a body of JSON that is written already.
-type bytesOutput struct {
-	ContentType string `header:"Content-Type"`
-	Body        []byte
-}
-
-func asJSON(b json.RawMessage) *bytesOutput {
-	return &bytesOutput{ContentType: "application/json", Body: b}
 }
 
 // answer is how this face returns errors; a nil err is nil.

@@ -14,6 +14,7 @@ import (
 
 	"sluice/api/internal/access"
 	"sluice/api/internal/attend"
+	"sluice/api/internal/raw"
 	"sluice/api/internal/reply"
 	"sluice/api/internal/sse"
 	"sluice/shared/completion"
@@ -47,7 +48,7 @@ func (f *Face) registerGet(api huma.API) {
 		Summary:  "Read or stream a response", Description: "As it stands, or with stream=true its events: all of them, or those after starting_after, as often as " +
 			"wanted and for as long as the response is kept.",
 	}, f.get)
-	api.OpenAPI().Paths[path+"/{id}"].Get.Responses["200"] = streamed()
+	raw.Answers(api.OpenAPI().Paths[path+"/{id}"].Get, true)
 }
 
 // bodyLimit is what Resolve reads of a body, in bytes, and bodyWait how long it waits for it.
@@ -81,19 +82,16 @@ func (f *Face) get(ctx context.Context, in *getInput) (*huma.StreamResponse, err
 	if !in.Stream {
 		return &huma.StreamResponse{Body: func(c huma.Context) {
 			_, w := humago.Unwrap(c)
-			write(w, job)
+			raw.Write(w, reply.Object(job))
 		}}, nil
 	}
-	caller := access.Of(ctx)
-	place, err := f.Limits.Stream(ctx, caller.Tenant)
+	client, err := f.Desk.Join(ctx, job)
 	if err != nil {
 		return nil, f.answer(ctx, err)
 	}
 	return &huma.StreamResponse{Body: func(c huma.Context) {
-		_, w := humago.Unwrap(c)
-		attend.Introduce(w.Header(), job.Ref(), true)
 		t := f.teller(job, view)
-		f.Desk.Stream(c, attend.Client{Ref: job.Ref(), Caller: caller, Place: place, Keep: true}, t.tell, t.fail)
+		f.Desk.Stream(c, client, t.tell, t.fail)
 	}}, nil
 }
 

@@ -1,0 +1,71 @@
+package attend
+
+import (
+	"context"
+	"net/http"
+
+	"sluice/api/internal/access"
+	"sluice/shared/completion"
+	"sluice/shared/limit"
+)
+
+// Terms are the headers of a request that makes a job and waits for it.
+type Terms struct {
+	Key          string `header:"Idempotency-Key" doc:"Asking again with the same key and body joins the existing job and its stream; with another body it is a 409."`
+	OnDisconnect string `header:"X-Sluice-On-Disconnect" enum:"continue,cancel" doc:"What becomes of the job when the client leaves before the end. By default it is cancelled, unless it is stored or has an idempotency key."`
+	Type         string `header:"Content-Type" hidden:"true"`
+}
+
+// Client is one request that waits.
+type Client struct {
+	Job     completion.Job
+	Created bool // the request made the job; otherwise it was there already
+
+	caller access.Caller
+	place  *limit.Stream // among the tenant's event streams, given up in the end; nil: none
+	keep   bool          // the job goes on when the client leaves
+}
+
+// Take accepts the job for a client that waits for it, as an event stream or whole.
+func (d *Desk) Take(ctx context.Context, job *completion.Job, stream bool, t Terms) (Client, error) {
+	c := Client{caller: access.Of(ctx)}
+	var err error
+	if stream {
+		if c.place, err = d.p.Limits.Stream(ctx, job.Tenant); err != nil {
+			return Client{}, err
+		}
+	}
+	if c.Job, c.Created, err = d.p.Intake.Accept(ctx, job); err != nil {
+		c.leave()
+		return Client{}, err
+	}
+	c.keep = c.Job.Stored || t.Key != ""
+	if t.OnDisconnect != "" {
+		c.keep = t.OnDisconnect == "continue"
+	}
+	return c, nil
+}
+
+// Join is Take for a client that follows, as an event stream, a job that is there.
+func (d *Desk) Join(ctx context.Context, job completion.Job) (Client, error) {
+	c := Client{Job: job, Created: true, caller: access.Of(ctx), keep: true}
+	var err error
+	c.place, err = d.p.Limits.Stream(ctx, job.Tenant)
+	return c, err
+}
+
+// Introduce says in an answer's header which job is behind it.
+func (c *Client) Introduce(h http.Header) {
+	h.Set("X-Sluice-Job-Id", c.Job.ID)
+	h.Set("X-Sluice-Subject", c.Job.Ref().Subject())
+	if !c.Created {
+		h.Set("Idempotent-Replayed", "true")
+	}
+}
+
+// leave gives up what the client holds.
+func (c *Client) leave() {
+	if c.place != nil {
+		c.place.Close()
+	}
+}

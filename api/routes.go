@@ -1,0 +1,93 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"sluice/api/internal/access"
+	"sluice/api/internal/attend"
+	"sluice/api/internal/catalog"
+	"sluice/api/internal/intake"
+	"sluice/api/internal/jobs"
+	"sluice/api/internal/keys"
+	"sluice/api/internal/openai"
+	"sluice/api/internal/page"
+	"sluice/api/internal/problem"
+	"sluice/api/internal/responses"
+	"sluice/api/internal/webhooks"
+	"sluice/shared/backend"
+	"sluice/shared/completion"
+	"sluice/shared/credential"
+)
+
+// routes builds the whole HTTP surface. Event streams end when stopping does.
+func routes(stopping context.Context, c Config, back *backend.Backend, log *slog.Logger) (http.Handler, error) {
+	mux := http.NewServeMux()
+	config := huma.DefaultConfig("Sluice", Version)
+	config.Info.Description = "Queues LLM completions, streams them while they are generated, and keeps the answers."
+	config.DocsPath, config.SchemasPath, config.CreateHooks = "", "", nil
+	api := humago.New(mux, config)
+	open := ""
+	if !c.NeedsKeys() {
+		open = c.Tenant
+	}
+	guard := access.New(back.Store, open, log)
+	api.UseMiddleware(guard.Middleware)
+	access.Describe(api.OpenAPI())
+	if err := c.faces(stopping, api, guard, back, log); err != nil {
+		return nil, err
+	}
+	registerHealth(api, back.Ready, log)
+	problem.Describe(api.OpenAPI())
+	reference, err := page.Reference(api.OpenAPI())
+	if err != nil {
+		return nil, err
+	}
+	mux.Handle("GET /docs", reference)
+	return wrap(c.web(envelope(mux, api.OpenAPI())), log), nil
+}
+
+// faces registers what clients use, all over one intake.
+func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guard, back *backend.Backend, log *slog.Logger) error {
+	in := intake.New(intake.Parts{
+		Store: back.Store, Queue: back.Queue, Log: back.Log, Bell: back.Bell, Limits: back.Limit, Logger: log,
+		Timeout: map[completion.Lane]time.Duration{completion.Interactive: c.InteractiveTimeout, completion.Batch: c.BatchTimeout},
+	})
+	parts := jobs.Parts{Intake: in, Store: back.Store, Log: back.Log, Limits: back.Limit, Guard: guard, Logger: log}
+	if c.SigningKeys != "" {
+		mint, err := minter(c.SigningKeys)
+		if err != nil {
+			return err
+		}
+		parts.Mint = mint
+	}
+	jobs.Register(api, parts, jobs.Options{
+		Heartbeat: c.Heartbeat, Write: c.ClientLimit, Stopping: stopping,
+		Stream: jobs.Stream{NATSURL: c.PublicNATSURL, WebSocketURL: c.PublicWebSocketURL}, ViewTime: c.CredentialTTL,
+	})
+	keys.Register(api, back.Store, log)
+	webhooks.Register(api, back.Store, c.Webhooks.AllowPrivate(), log)
+	models := catalog.New(back.Store, c.UnknownModels == PassUnknown)
+	catalog.Register(api, models, log)
+	desk := attend.New(attend.Parts{
+		Store: back.Store, Log: back.Log, Intake: in, Limits: back.Limit, Guard: guard, Logger: log,
+		Heartbeat: c.Heartbeat, Write: c.ClientLimit, Grace: c.StopLimit * 3 / 4, Stopping: stopping,
+	})
+	openai.Register(api, openai.Parts{Intake: in, Desk: desk, Store: back.Store, Log: back.Log, Models: models, Logger: log})
+	responses.Register(api, responses.Parts{Intake: in, Desk: desk, Store: back.Store, Log: back.Log, Models: models, Logger: log})
+	return nil
+}
+
+func minter(path string) (*credential.Minter, error) {
+	signing, err := credential.LoadSigning(path)
+	if err != nil {
+		return nil, fmt.Errorf("SLUICE_NATS_SIGNING_KEYS: %w", err)
+	}
+	return credential.NewMinter(signing)
+}
