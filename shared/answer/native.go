@@ -106,6 +106,9 @@ func (a *Answer) snapshot(kind string, response gjson.Result) json.RawMessage {
 	var output gjson.Result
 	response.ForEach(func(k, v gjson.Result) bool {
 		key := k.Raw[1 : len(k.Raw)-1]
+		if k.Str == "object" || k.Str == "status" {
+			key = k.Str // however it is escaped
+		}
 		switch {
 		case k.Str == "output":
 			output = v
@@ -121,8 +124,10 @@ func (a *Answer) snapshot(kind string, response gjson.Result) json.RawMessage {
 	if ends && output.Get("0").Exists() && !n.says(output) {
 		n.items = nil
 		output.ForEach(func(_, v gjson.Result) bool {
-			n.items = append(n.items, &outputItem{index: int64(len(n.items))})
-			n.items[len(n.items)-1].end(v)
+			if v.IsObject() {
+				n.items = append(n.items, &outputItem{index: int64(len(n.items))})
+				n.items[len(n.items)-1].end(v)
+			}
 			return true
 		})
 		slim = append(appendKey(slim, &comma, "output"), output.Raw...)
@@ -414,9 +419,11 @@ func appendEscaped(b []byte, c byte) []byte {
 		return append(b, '\\', c)
 	case c == '\n':
 		return append(b, '\\', 'n')
-	case c < ' ': // the white space of JSON
-		return append(b, ' ')
-	default:
+	case c == '\r':
+		return append(b, '\\', 'r')
+	case c == '\t':
+		return append(b, '\\', 't')
+	default: // JSON has no other control characters
 		return append(b, c)
 	}
 }

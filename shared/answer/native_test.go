@@ -218,6 +218,9 @@ func FuzzResponse_I4(f *testing.F) {
 	}
 	f.Add(`{"type":"response.completed","response":{"status" : 5,"object":[],"output":[{ "status":"in_progress","status":"searching"}, 5]}}`, 1)
 	f.Add(`{"type":"response.created","response":{"st\u0061tus":"completed","a":1,"a":null}}`, 1)
+	f.Add(`{"type":"response.completed","response":{"object":[],"output":[{"status":"searching"}, 5]}}`, 1)
+	f.Add("{\"type\":\"response.completed\",\"response\":{\"a\":[{\r\t\"status\":\"in_progress\"}]}}", 1)
+	f.Add(`{"type":"response.created","response":{"status":"a","st\u0061tus":"completed"}}`, 1)
 	f.Fuzz(func(t *testing.T, lines string, limit int) {
 		a, log := &Answer{}, []json.RawMessage(nil)
 		for line := range strings.Lines(lines) {

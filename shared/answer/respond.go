@@ -27,6 +27,9 @@ func restateResponse(response gjson.Result) []json.RawMessage {
 	list := []json.RawMessage{append(b, "}}"...)}
 	n := 0
 	response.Get("output").ForEach(func(_, v gjson.Result) bool {
+		if !v.IsObject() {
+			return true
+		}
 		r := itemTelling{item: v, at: `,"output_index":` + strconv.Itoa(n), done: ended || !slices.Contains(growing, v.Get("status").Str)}
 		list = append(list, r.all()...)
 		n++
