@@ -76,10 +76,10 @@ func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guar
 	models := catalog.New(back.Store, c.UnknownModels == PassUnknown)
 	catalog.Register(api, models, log)
 	desk := attend.New(attend.Parts{
-		Store: back.Store, Log: back.Log, Intake: in, Limits: back.Limit, Guard: guard, Logger: log,
+		Store: back.Store, Log: back.Log, Intake: in, Models: models, Limits: back.Limit, Guard: guard, Logger: log,
 		Heartbeat: c.Heartbeat, Write: c.ClientLimit, Grace: c.StopLimit * 3 / 4, Stopping: stopping,
 	})
-	openai.Register(api, openai.Parts{Intake: in, Desk: desk, Store: back.Store, Log: back.Log, Models: models, Logger: log})
+	openai.Register(api, openai.Parts{Desk: desk, Store: back.Store, Log: back.Log, Logger: log})
 	responses.Register(api, responses.Parts{Intake: in, Desk: desk, Store: back.Store, Log: back.Log, Models: models, Logger: log})
 	return nil
 }

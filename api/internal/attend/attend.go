@@ -18,6 +18,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"sluice/api/internal/access"
+	"sluice/api/internal/intake"
 	"sluice/api/internal/problem"
 	"sluice/api/internal/sse"
 	"sluice/shared/completion"
@@ -31,6 +32,8 @@ type Guard interface {
 
 // Intake takes jobs in, and ends those that nobody waits for any more.
 type Intake interface {
+	Allow(ctx context.Context, tenant string, b intake.Body) error
+	NewJob(ctx context.Context, tenant string, b intake.Body) completion.Job
 	Accept(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error)
 	Cancel(ctx context.Context, ref completion.Ref) (completion.Job, error)
 }
@@ -45,11 +48,17 @@ type Limits interface {
 	Stream(ctx context.Context, tenant string) (*limit.Stream, error)
 }
 
+// Models knows which models there are.
+type Models interface {
+	Check(ctx context.Context, model string) error
+}
+
 // Parts are what a Desk is made of. All are required.
 type Parts struct {
 	Store  Store
 	Log    completion.Log
 	Intake Intake
+	Models Models
 	Limits Limits
 	Guard  Guard
 	Logger *slog.Logger

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"sluice/api/internal/access"
+	"sluice/api/internal/intake"
 	"sluice/shared/completion"
 	"sluice/shared/limit"
 )
@@ -26,16 +27,26 @@ type Client struct {
 	keep   bool          // the job goes on when the client leaves
 }
 
-// Take accepts the job for a client that waits for it, as an event stream or whole.
-func (d *Desk) Take(ctx context.Context, job *completion.Job, stream bool, t Terms) (Client, error) {
+// Take accepts what a request asks of endpoint e, for a client that waits for it. read checks the body, puts what it says into
+// the job, and says whether the client wants an event stream.
+func (d *Desk) Take(ctx context.Context, e completion.Endpoint, t Terms, body []byte, read func(job *completion.Job) (stream bool, err error)) (Client, error) {
 	c := Client{caller: access.Of(ctx)}
-	var err error
-	if stream {
-		if c.place, err = d.p.Limits.Stream(ctx, job.Tenant); err != nil {
-			return Client{}, err
-		}
+	b := intake.Body{Endpoint: e, Bytes: body, Type: t.Type, Key: t.Key}
+	if err := d.p.Intake.Allow(ctx, c.caller.Tenant, b); err != nil {
+		return Client{}, err
 	}
-	if c.Job, c.Created, err = d.p.Intake.Accept(ctx, job); err != nil {
+	c.Job = d.p.Intake.NewJob(ctx, c.caller.Tenant, b)
+	stream, err := read(&c.Job)
+	if err == nil {
+		err = d.p.Models.Check(ctx, c.Job.Model)
+	}
+	if err == nil && stream {
+		c.place, err = d.p.Limits.Stream(ctx, c.caller.Tenant)
+	}
+	if err != nil {
+		return Client{}, err
+	}
+	if c.Job, c.Created, err = d.p.Intake.Accept(ctx, &c.Job); err != nil {
 		c.leave()
 		return Client{}, err
 	}

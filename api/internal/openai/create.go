@@ -6,11 +6,9 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/tidwall/gjson"
 
 	"sluice/api/internal/access"
 	"sluice/api/internal/attend"
-	"sluice/api/internal/intake"
 	"sluice/api/internal/raw"
 	"sluice/api/internal/request"
 	"sluice/api/internal/sse"
@@ -47,28 +45,20 @@ func (f *Face) registerCreate(api huma.API) {
 }
 
 func (f *Face) create(ctx context.Context, e completion.Endpoint, in *createInput) (*huma.StreamResponse, error) {
-	tenant, body := access.Of(ctx).Tenant, intake.Body{Endpoint: e, Bytes: in.RawBody, Type: in.Type, Key: in.Key}
-	if err := f.Intake.Allow(ctx, tenant, body); err != nil {
-		return nil, f.answer(ctx, err)
-	}
-	job := f.Intake.NewJob(ctx, tenant, body)
-	form, err := f.read(&job, in.RawBody)
-	if err == nil {
-		err = f.Models.Check(ctx, job.Model)
-	}
-	var client attend.Client
-	if err == nil {
-		client, err = f.Desk.Take(ctx, &job, form.stream, in.Terms)
-	}
+	var asked form
+	client, err := f.Desk.Take(ctx, e, in.Terms, in.RawBody, func(job *completion.Job) (stream bool, err error) {
+		asked, err = read(job, in.RawBody)
+		return asked.stream, err
+	})
 	if err != nil {
 		return nil, f.answer(ctx, err)
 	}
 	return &huma.StreamResponse{Body: func(c huma.Context) {
-		if !form.stream {
+		if !asked.stream {
 			f.Desk.Wait(c, client, reply)
 			return
 		}
-		t := &teller{face: f, form: form, job: client.Job}
+		t := &teller{face: f, form: asked, job: client.Job}
 		f.Desk.Stream(c, client, t.tell, fail)
 	}}, nil
 }
@@ -98,7 +88,7 @@ type form struct {
 }
 
 // read checks a body and puts what it says into the job.
-func (f *Face) read(job *completion.Job, body []byte) (form, error) {
+func read(job *completion.Job, body []byte) (form, error) {
 	root, err := request.Object(body)
 	if err != nil {
 		return form{}, err
@@ -116,13 +106,9 @@ func (f *Face) read(job *completion.Job, body []byte) (form, error) {
 	}
 	if job.Endpoint == completion.EndpointChat {
 		job.Stored = root.Get("store").Bool()
-		if job.Metadata, err = metadata(root); err != nil {
+		if job.Metadata, err = request.Metadata(root.Get("metadata")); err != nil {
 			return form{}, err
 		}
 	}
 	return form{stream: stream, usage: options.Get("include_usage").Bool()}, nil
-}
-
-func metadata(root gjson.Result) (map[string]string, error) {
-	return request.Metadata(root.Get("metadata"))
 }

@@ -3,8 +3,8 @@
 //
 // Each request is a job like any other, whose client waits for it. It promises answers and streams of the wire format
 // that the SDKs expect, one id, created and model throughout, and no text twice: if a worker dies after text was sent, the
-// stream goes on only where the next attempt says the same. It leaves accepting to package intake, waiting to package attend,
-// and everything that a parameter means to the upstream.
+// stream goes on only where the next attempt says the same. It leaves accepting and waiting to package attend, and everything
+// that a parameter means to the upstream.
 package openai
 
 import (
@@ -14,7 +14,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"sluice/api/internal/attend"
-	"sluice/api/internal/intake"
 	"sluice/api/internal/problem"
 	"sluice/shared/completion"
 	"sluice/shared/store"
@@ -28,18 +27,11 @@ type Store interface {
 	Unstore(ctx context.Context, ref completion.Ref) error
 }
 
-// Models knows which models there are.
-type Models interface {
-	Check(ctx context.Context, model string) error
-}
-
 // Parts are what a Face is made of.
 type Parts struct {
-	Intake *intake.Intake
 	Desk   *attend.Desk
 	Store  Store
 	Log    completion.Log
-	Models Models
 	Logger *slog.Logger
 }
 

@@ -135,7 +135,7 @@ func (f *Face) update(ctx context.Context, in *updateInput) (*raw.Output, error)
 	if !root.Get("metadata").Exists() {
 		return nil, f.answer(ctx, completion.Invalid("metadata", "The parameter \"metadata\" is required; it is all that can be changed."))
 	}
-	pairs, err := metadata(root)
+	pairs, err := request.Metadata(root.Get("metadata"))
 	if err != nil {
 		return nil, f.answer(ctx, err)
 	}

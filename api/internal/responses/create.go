@@ -10,7 +10,6 @@ import (
 
 	"sluice/api/internal/access"
 	"sluice/api/internal/attend"
-	"sluice/api/internal/intake"
 	"sluice/api/internal/raw"
 	"sluice/api/internal/reply"
 	"sluice/api/internal/request"
@@ -40,29 +39,21 @@ func (f *Face) registerCreate(api huma.API) {
 type form struct{ stream, background, obfuscation bool }
 
 func (f *Face) create(ctx context.Context, in *createInput) (*huma.StreamResponse, error) {
-	tenant, body := access.Of(ctx).Tenant, intake.Body{Endpoint: completion.EndpointResponses, Bytes: in.RawBody, Type: in.Type, Key: in.Key}
-	if err := f.Intake.Allow(ctx, tenant, body); err != nil {
-		return nil, f.answer(ctx, err)
-	}
-	job := f.Intake.NewJob(ctx, tenant, body)
-	form, err := f.read(ctx, &job, in.RawBody)
-	if err == nil {
-		err = f.Models.Check(ctx, job.Model)
-	}
-	var client attend.Client
-	if err == nil {
-		client, err = f.Desk.Take(ctx, &job, form.stream, in.Terms)
-	}
+	var asked form
+	client, err := f.Desk.Take(ctx, completion.EndpointResponses, in.Terms, in.RawBody, func(job *completion.Job) (stream bool, err error) {
+		asked, err = f.read(ctx, job, in.RawBody)
+		return asked.stream, err
+	})
 	if err != nil {
 		return nil, f.answer(ctx, err)
 	}
 	return &huma.StreamResponse{Body: func(c huma.Context) {
 		switch {
-		case form.stream:
-			t := f.teller(client.Job, reply.View{After: -1, Obfuscation: form.obfuscation})
-			t.fresh, t.patient = client.Created, !form.background
+		case asked.stream:
+			t := f.teller(client.Job, reply.View{After: -1, Obfuscation: asked.obfuscation})
+			t.fresh, t.patient = client.Created, !asked.background
 			f.Desk.Stream(c, client, t.tell, t.fail)
-		case form.background:
+		case asked.background:
 			_, w := humago.Unwrap(c)
 			client.Introduce(w.Header())
 			raw.Write(w, reply.Object(client.Job))

@@ -32,7 +32,6 @@ type Store interface {
 
 // Models knows which models there are.
 type Models interface {
-	Check(ctx context.Context, model string) error
 	Native(ctx context.Context, model string) bool
 }
 
