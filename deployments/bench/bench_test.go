@@ -195,7 +195,7 @@ func TestRun_MeasuresEverything(t *testing.T) {
 	require.NoError(t, err)
 	var r Report
 	require.NoError(t, json.Unmarshal(data, &r))
-	require.Len(t, r.Rows, 9)
+	require.Len(t, r.Rows, 11)
 	for _, row := range r.Rows {
 		if row.Name != idleRow { // so short a look may well see nothing
 			require.Positive(t, row.Value, row.Name)
