@@ -1,7 +1,10 @@
 package api_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,5 +88,30 @@ func TestModels_Unknown(t *testing.T) {
 		asked := s.ask(t, path, body)
 		require.Equal(t, path, string(s.act(t).job.Endpoint), "the worker got it")
 		asked.leave()
+	}
+}
+
+// A repeat joins its job, whatever has become of the model since.
+func TestModels_I7_RepeatOfAModelThatIsGone(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	require.NoError(t, s.back.Store.SetModels(t.Context(), completion.ModelList{Upstream: "u", Models: []byte(`[{"id":"sim"}]`), SeenAt: time.Now()}))
+	body := `{"model":"m","messages":[{"role":"user","content":"hi"}]}`
+	sum := sha256.Sum256([]byte(chatPath + "\n" + body))
+	job := completion.Job{
+		ID: completion.NewJobID(), Tenant: "acme", Lane: completion.Interactive, State: completion.Queued, Model: "m", Request: []byte(body),
+		IdempotencyKey: "k", BodyHash: hex.EncodeToString(sum[:]), CreatedAt: time.Now(), UpdatedAt: time.Now(),
+	}
+	_, _, err := s.back.Store.Add(t.Context(), &job)
+	require.NoError(t, err)
+	asked := s.ask(t, chatPath, body, "Idempotency-Key", "k")
+	w := s.act(t)
+	require.Equal(t, job.ID, w.job.ID)
+	w.say(first, chunk("hello"), stop)
+	w.end(completion.Completed, nil)
+	require.Equal(t, "hello", gjson.Get(asked.whole(), "choices.0.message.content").Str)
+	for key, want := range map[string]int{"k": http.StatusConflict, "other": http.StatusNotFound} {
+		resp, text := s.do(t, http.MethodPost, chatPath, strings.Replace(body, "hi", "ho", 1), "Idempotency-Key", key)
+		require.Equal(t, want, resp.StatusCode, text)
 	}
 }

@@ -34,6 +34,7 @@ type Guard interface {
 type Intake interface {
 	Allow(ctx context.Context, tenant string, b intake.Body) error
 	NewJob(ctx context.Context, tenant string, b intake.Body) completion.Job
+	Repeats(ctx context.Context, job *completion.Job) bool
 	Accept(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error)
 	Cancel(ctx context.Context, ref completion.Ref) (completion.Job, error)
 }

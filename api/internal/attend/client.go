@@ -39,6 +39,9 @@ func (d *Desk) Take(ctx context.Context, e completion.Endpoint, t Terms, body []
 	stream, err := read(&c.Job)
 	if err == nil {
 		err = d.p.Models.Check(ctx, c.Job.Model)
+		if err != nil && d.p.Intake.Repeats(ctx, &c.Job) {
+			err = nil // the job is there, though its model may not be any more (I7)
+		}
 	}
 	if err == nil && stream {
 		c.place, err = d.p.Limits.Stream(ctx, c.caller.Tenant)

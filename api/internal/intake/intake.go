@@ -121,6 +121,12 @@ func (i *Intake) NewJob(ctx context.Context, tenant string, b Body) completion.J
 	}
 }
 
+// Repeats reports whether there was a job with the key of this one before.
+func (i *Intake) Repeats(ctx context.Context, job *completion.Job) bool {
+	_, err := i.p.Store.Same(ctx, job)
+	return err == nil || errors.Is(err, completion.ErrConflict)
+}
+
 // Accept stores and enqueues a new job if the tenant may have one more waiting, or returns the one that is there already,
 // by its key or by the job that it tries again; that one needs no place. A job without a deadline gets its lane's.
 func (i *Intake) Accept(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error) {
