@@ -97,22 +97,13 @@ func (a *answer) sendResponse(ctx context.Context, w http.ResponseWriter) error 
 	defer pace.stop()
 	r := &responder{streamer: &streamer{answer: a, w: w, flush: http.NewResponseController(w).Flush}}
 	switch {
-	case a.script.reset == 0 || a.script.reset > 0 && !a.req.Stream:
+	case !a.req.Stream:
+		return a.sendWhole(ctx, w, pace, func() []byte { return []byte(r.all() + "\n") })
+	case a.script.reset == 0:
 		return reset(w)
-	case a.req.Stream:
-		w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
-		return r.stream(ctx, pace)
-	case a.script.stall != never:
-		<-ctx.Done()
-		return errGone
-	case a.script.streamOnly():
-		return errDrop
 	}
-	if err := pace.wait(ctx, len(a.pieces)); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	return r.write(r.all()+"\n", false)
+	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+	return r.stream(ctx, pace)
 }
 
 // responder says an answer as the items of a response.

@@ -23,6 +23,11 @@ func (a *answer) send(ctx context.Context, w http.ResponseWriter) error {
 		}
 		return a.stream(ctx, w, pace)
 	}
+	return a.sendWhole(ctx, w, pace, a.whole)
+}
+
+// sendWhole sends an answer in one piece, which render makes.
+func (a *answer) sendWhole(ctx context.Context, w http.ResponseWriter, pace *pacer, render func() []byte) error {
 	switch {
 	case a.script.reset != never:
 		return reset(w)
@@ -36,7 +41,7 @@ func (a *answer) send(ctx context.Context, w http.ResponseWriter) error {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, err := w.Write(a.whole())
+	_, err := w.Write(render())
 	return gone(err)
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"sluice/api/internal/access"
+	"sluice/api/internal/optional"
 	"sluice/shared/completion"
 	"sluice/shared/credential"
 )
@@ -69,5 +70,5 @@ func (f *Face) open(s *Stream, ref completion.Ref) error {
 }
 
 func (s *Stream) show(c credential.Credential) {
-	s.Credential, s.ExpiresAt = c.Token, moment(c.ExpiresAt)
+	s.Credential, s.ExpiresAt = c.Token, optional.Time(c.ExpiresAt)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"sluice/api/internal/optional"
 	"sluice/shared/completion"
 )
 
@@ -54,9 +55,9 @@ func (f *Face) view(j completion.Job) Job {
 		ID: j.ID, Object: "job", State: j.State, Lane: j.Lane, Endpoint: j.Endpoint, Model: j.Model, Attempt: j.Attempt,
 		CancelRequested: j.CancelRequested && !j.State.Final(), Metadata: j.Metadata,
 		Subject: j.Ref().Subject(), Stream: f.stream, EventsURL: "/v1/jobs/" + j.ID + "/events",
-		Result: orNull(j.Result), Usage: orNull(j.Usage), FinishReason: orNil(j.FinishReason), Error: j.Error,
-		RetryOf: j.RetryOf, RequestID: j.RequestID, CreatedAt: j.CreatedAt.UTC(), Deadline: moment(j.Deadline), StartedAt: moment(j.StartedAt), FirstTokenAt: moment(j.FirstTokenAt),
-		RetryAt: moment(j.RetryAt), FinishedAt: moment(j.FinishedAt),
+		Result: orNull(j.Result), Usage: orNull(j.Usage), FinishReason: optional.Of(j.FinishReason), Error: j.Error,
+		RetryOf: j.RetryOf, RequestID: j.RequestID, CreatedAt: j.CreatedAt.UTC(), Deadline: optional.Time(j.Deadline), StartedAt: optional.Time(j.StartedAt), FirstTokenAt: optional.Time(j.FirstTokenAt),
+		RetryAt: optional.Time(j.RetryAt), FinishedAt: optional.Time(j.FinishedAt),
 	}
 	if v.Metadata == nil {
 		v.Metadata = map[string]string{}
@@ -69,19 +70,4 @@ func orNull(raw json.RawMessage) json.RawMessage {
 		return json.RawMessage("null")
 	}
 	return raw
-}
-
-func orNil(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
-}
-
-func moment(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.UTC()
-	return &t
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"sluice/api/internal/access"
+	"sluice/api/internal/optional"
 	"sluice/api/internal/problem"
 	"sluice/shared/completion"
 )
@@ -127,20 +128,12 @@ func (f *face) revoke(ctx context.Context, in *idInput) (*keyOutput, error) {
 func view(k completion.Key) Key {
 	v := Key{
 		ID: k.ID, Object: "api_key", Name: k.Name, Hint: k.Hint, Scopes: k.Scopes, CreatedAt: k.CreatedAt.UTC(),
-		ExpiresAt: moment(k.ExpiresAt), RevokedAt: moment(k.RevokedAt), LastUsedAt: moment(k.LastUsedAt),
+		ExpiresAt: optional.Time(k.ExpiresAt), RevokedAt: optional.Time(k.RevokedAt), LastUsedAt: optional.Time(k.LastUsedAt),
 	}
 	if v.Scopes == nil {
 		v.Scopes = []completion.Scope{}
 	}
 	return v
-}
-
-func moment(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.UTC()
-	return &t
 }
 
 func (f *face) answer(ctx context.Context, err error) error { return problem.Answer(ctx, f.log, err) }

@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"sluice/api/internal/access"
+	"sluice/api/internal/optional"
 	"sluice/shared/completion"
 	"sluice/shared/store"
 )
@@ -102,15 +103,9 @@ func (f *face) resend(ctx context.Context, in *resendInput) (*deliveryOutput, er
 }
 
 func viewDelivery(d completion.Delivery) Delivery {
-	v := Delivery{
+	return Delivery{
 		ID: d.ID, Object: "webhook.delivery", Webhook: d.Webhook, State: d.State, Type: d.Type, Event: d.Body, Attempts: d.Attempts,
-		NextAttemptAt: moment(d.NextAt), LastAttemptAt: moment(d.LastAt), CreatedAt: d.CreatedAt.UTC(), EndedAt: moment(d.EndedAt),
+		NextAttemptAt: optional.Time(d.NextAt), LastAttemptAt: optional.Time(d.LastAt), CreatedAt: d.CreatedAt.UTC(), EndedAt: optional.Time(d.EndedAt),
+		LastStatus: optional.Of(d.LastStatus), LastError: optional.Of(d.LastError),
 	}
-	if d.LastStatus != 0 {
-		v.LastStatus = &d.LastStatus
-	}
-	if d.LastError != "" {
-		v.LastError = &d.LastError
-	}
-	return v
 }

@@ -15,6 +15,7 @@ import (
 
 	"sluice/api/internal/access"
 	"sluice/api/internal/delivery"
+	"sluice/api/internal/optional"
 	"sluice/api/internal/problem"
 	"sluice/shared/completion"
 	"sluice/shared/store"
@@ -263,23 +264,12 @@ func (f *face) sendTest(ctx context.Context, w *completion.Webhook) (completion.
 func view(w completion.Webhook) Webhook {
 	v := Webhook{
 		ID: w.ID, Object: "webhook", URL: w.URL, Events: w.Events, Description: w.Description, Enabled: w.Enabled,
-		CreatedAt: w.CreatedAt.UTC(), UpdatedAt: w.UpdatedAt.UTC(),
-	}
-	if w.Disabled != "" {
-		v.DisabledReason = &w.Disabled
+		DisabledReason: optional.Of(w.Disabled), CreatedAt: w.CreatedAt.UTC(), UpdatedAt: w.UpdatedAt.UTC(),
 	}
 	if now := time.Now(); now.Before(w.OldUntil) {
-		v.OldSecretUntil = moment(w.OldUntil)
+		v.OldSecretUntil = optional.Time(w.OldUntil)
 	}
 	return v
-}
-
-func moment(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.UTC()
-	return &t
 }
 
 func (f *face) answer(ctx context.Context, err error) error { return problem.Answer(ctx, f.log, err) }
