@@ -47,7 +47,7 @@ func FuzzCodec_Decode(f *testing.F) {
 func TestWholeSeconds_NeverEarly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(1234567 * time.Microsecond) // the fake clock's: off whole seconds
+		time.Sleep(1234567 * time.Microsecond) // the fake clock starts on a whole second, where rounding would not show
 		now := time.Now()
 		for _, d := range []time.Duration{1, time.Millisecond, time.Second, 765433 * time.Microsecond, time.Hour} {
 			at := now.Add(wholeSeconds(now, d)).Unix() // as asynq does

@@ -7,6 +7,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"sluice/shared/completion"
+	"sluice/shared/form"
 )
 
 // translation is a chat completion body under construction.
@@ -79,7 +80,7 @@ func (t *translation) parameter(k, v gjson.Result) error {
 	case v.Type == gjson.Null && k.Str != "model":
 		return nil
 	}
-	if err := p.form.check(v, p.Name); err != nil || p.apply == nil {
+	if err := check(p.form, v, p.Name); err != nil || p.apply == nil {
 		return err
 	}
 	return p.apply(t, v, p.Name)
@@ -129,7 +130,7 @@ func (t *translation) instructions(v gjson.Result, _ string) error {
 func (t *translation) include(v gjson.Result, path string) error {
 	return each(v, path, func(v gjson.Result, at string) error {
 		t.logprobs = t.logprobs || v.Str == "message.output_text.logprobs"
-		return aText.check(v, at)
+		return check(form.Text, v, at)
 	})
 }
 
@@ -149,13 +150,13 @@ func (t *translation) reasoning(v gjson.Result, path string) error {
 		return nil
 	}
 	t.out.set("reasoning_effort", effort.Raw)
-	return aText.check(effort, path+".effort")
+	return check(form.Text, effort, path+".effort")
 }
 
 // text reads the form of the answer.
 func (t *translation) text(v gjson.Result, path string) error {
 	if verbosity := v.Get("verbosity"); verbosity.Exists() && verbosity.Type != gjson.Null {
-		if err := aText.check(verbosity, path+".verbosity"); err != nil {
+		if err := check(form.Text, verbosity, path+".verbosity"); err != nil {
 			return err
 		}
 		t.out.set("verbosity", verbosity.Raw)
@@ -165,7 +166,7 @@ func (t *translation) text(v gjson.Result, path string) error {
 		return nil
 	}
 	path += ".format"
-	if err := anObject.check(f, path); err != nil {
+	if err := check(form.Object, f, path); err != nil {
 		return err
 	}
 	switch kind := f.Get("type"); kind.Str {
@@ -173,10 +174,10 @@ func (t *translation) text(v gjson.Result, path string) error {
 	case "json_object":
 		t.out.set("response_format", `{"type":"json_object"}`)
 	case "json_schema":
-		if err := aText.check(f.Get("name"), path+".name"); err != nil {
+		if err := check(form.Text, f.Get("name"), path+".name"); err != nil {
 			return err
 		}
-		if err := anObject.check(f.Get("schema"), path+".schema"); err != nil {
+		if err := check(form.Object, f.Get("schema"), path+".schema"); err != nil {
 			return err
 		}
 		var schema object

@@ -9,6 +9,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"sluice/shared/completion"
+	"sluice/shared/form"
 )
 
 // rest is what a body needs besides the parameter that a row is about.
@@ -181,7 +182,7 @@ func TestChat_WrongTypes(t *testing.T) {
 	t.Parallel()
 	for _, p := range Parameters {
 		for _, value := range []string{`"text"`, `1`, `1.5`, `true`, `[]`, `{}`} {
-			if p.form.fits(gjson.Parse(value)) && p.form != anything {
+			if p.form.Fits(gjson.Parse(value)) && p.form != form.Any {
 				continue
 			}
 			body := map[string]json.RawMessage{"model": json.RawMessage(`"m"`), "input": json.RawMessage(`"hi"`), p.Name: json.RawMessage(value)}

@@ -4,6 +4,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"sluice/shared/completion"
+	"sluice/shared/form"
 )
 
 // input reads a text or a list of items.
@@ -17,7 +18,7 @@ func (t *translation) input(v gjson.Result, path string) error {
 
 // item reads one item of the input.
 func (t *translation) item(v gjson.Result, path string) error {
-	if err := anObject.check(v, path); err != nil {
+	if err := check(form.Object, v, path); err != nil {
 		return err
 	}
 	switch kind := v.Get("type"); {
@@ -135,7 +136,7 @@ func part(v gjson.Result, path string) (string, error) {
 	case kind == "input_file":
 		return file(v, path)
 	case kind == "input_audio":
-		if err := anObject.check(v.Get("input_audio"), path+".input_audio"); err != nil {
+		if err := check(form.Object, v.Get("input_audio"), path+".input_audio"); err != nil {
 			return "", err
 		}
 		o.without(v)
@@ -178,7 +179,7 @@ func file(v gjson.Result, path string) (string, error) {
 		if !m.Exists() || m.Type == gjson.Null {
 			continue
 		}
-		if err := aText.check(m, path+"."+name); err != nil {
+		if err := check(form.Text, m, path+"."+name); err != nil {
 			return "", err
 		}
 		o.set(name, m.Raw)

@@ -7,6 +7,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"sluice/shared/completion"
+	"sluice/shared/form"
 )
 
 // CheckNative checks a Responses body that upstreams get as it is: what they know and how they take it is theirs to say, so
@@ -30,7 +31,7 @@ func CheckNative(body json.RawMessage) error {
 		case k.Str == "conversation" && v.Type != gjson.Null:
 			err = p.apply(nil, v, p.Name)
 		case p != nil && (v.Type != gjson.Null || k.Str == "model"):
-			err = p.form.check(v, p.Name)
+			err = check(p.form, v, p.Name)
 		}
 		seen[k.Str] = true
 		return err == nil
@@ -51,7 +52,7 @@ func CheckNative(body json.RawMessage) error {
 		if isReference(v) {
 			return unresolved(v, at)
 		}
-		return anObject.check(v, at)
+		return check(form.Object, v, at)
 	})
 }
 

@@ -1,11 +1,10 @@
 package response
 
 import (
-	"strings"
-
 	"github.com/tidwall/gjson"
 
 	"sluice/shared/completion"
+	"sluice/shared/form"
 )
 
 // Support says what becomes of a parameter.
@@ -22,52 +21,14 @@ const (
 type Parameter struct {
 	Name    string
 	Support Support
-	Note    string // for people
-	form    form
+	Note    string                                                  // for people
+	form    form.Form                                               // null is allowed as well
 	apply   func(t *translation, v gjson.Result, path string) error // nil: nothing is said to the upstream
 }
 
-// form is what a value must be; null is allowed everywhere.
-type form string
-
-const (
-	anything form = ""
-	aText    form = "a string"
-	aNumber  form = "a number"
-	anInt    form = "an integer"
-	aBool    form = "a boolean"
-	aList    form = "an array"
-	anObject form = "an object"
-	aTextOr  form = "a string or an array" // of whatever the parameter is about
-	aChoice  form = "a string or an object"
-)
-
-func (f form) fits(v gjson.Result) bool {
-	switch f {
-	case aText:
-		return v.Type == gjson.String
-	case aNumber:
-		return v.Type == gjson.Number
-	case anInt:
-		return v.Type == gjson.Number && !strings.ContainsAny(v.Raw, ".eE")
-	case aBool:
-		return v.IsBool()
-	case aList:
-		return v.IsArray()
-	case anObject:
-		return v.IsObject()
-	case aTextOr:
-		return v.Type == gjson.String || v.IsArray()
-	case aChoice:
-		return v.Type == gjson.String || v.IsObject()
-	default:
-		return true
-	}
-}
-
 // check refuses what is not of form f.
-func (f form) check(v gjson.Result, path string) error {
-	if !f.fits(v) {
+func check(f form.Form, v gjson.Result, path string) error {
+	if !f.Fits(v) {
 		return completion.Invalid(path, "The parameter %q must be %s.", path, f)
 	}
 	return nil
@@ -75,33 +36,33 @@ func (f form) check(v gjson.Result, path string) error {
 
 // Parameters are all that OpenAI documents. Others pass through as they are, save for those in moved.
 var Parameters = []Parameter{
-	{Name: "model", Support: Exact, form: aText, apply: (*translation).model},
-	{Name: "input", Support: Exact, form: aTextOr, apply: (*translation).input, Note: "Messages, images, files, audio, function and custom tool calls and their outputs. Reasoning items are not sent again."},
-	{Name: "instructions", Support: Exact, form: aText, apply: (*translation).instructions, Note: "Sent as the first system message."},
-	{Name: "previous_response_id", Support: Exact, form: aText},
-	{Name: "stream", Support: Exact, form: aBool},
-	{Name: "stream_options", Support: Exact, form: anObject, apply: keep("stream_options")},
-	{Name: "background", Support: Exact, form: aBool, Note: "Needs store."},
-	{Name: "store", Support: Exact, form: aBool, Note: "Kept here, not by the upstream."},
-	{Name: "metadata", Support: Exact, form: anObject, Note: "Kept here; the upstream is not told."},
-	{Name: "include", Support: Exact, form: aList, apply: (*translation).include, Note: "message.output_text.logprobs; the others have no effect."},
-	{Name: "tools", Support: Exact, form: aList, apply: (*translation).tools, Note: "function and custom; OpenAI's hosted tools are refused."},
-	{Name: "tool_choice", Support: Exact, form: aChoice, apply: (*translation).toolChoice},
-	{Name: "text", Support: Exact, form: anObject, apply: (*translation).text, Note: "format becomes response_format, verbosity stays."},
-	{Name: "reasoning", Support: Passed, form: anObject, apply: (*translation).reasoning, Note: "effort becomes reasoning_effort; summary has no effect."},
-	{Name: "max_output_tokens", Support: Passed, form: anInt, apply: keep("max_completion_tokens"), Note: "Sent as max_completion_tokens."},
-	{Name: "temperature", Support: Passed, form: aNumber, apply: keep("temperature")},
-	{Name: "top_p", Support: Passed, form: aNumber, apply: keep("top_p")},
-	{Name: "top_logprobs", Support: Passed, form: anInt, apply: (*translation).topLogprobs},
-	{Name: "parallel_tool_calls", Support: Passed, form: aBool, apply: keep("parallel_tool_calls")},
-	{Name: "user", Support: Passed, form: aText, apply: keep("user")},
-	{Name: "safety_identifier", Support: Passed, form: aText, apply: keep("safety_identifier")},
-	{Name: "service_tier", Support: Passed, form: aText, apply: keep("service_tier")},
-	{Name: "prompt_cache_key", Support: Passed, form: aText, apply: keep("prompt_cache_key")},
-	{Name: "prompt_cache_options", Support: Passed, form: anObject, apply: keep("prompt_cache_options")},
-	{Name: "prompt_cache_retention", Support: Passed, form: aText, apply: keep("prompt_cache_retention")},
-	{Name: "truncation", Support: Unsupported, form: aText, Note: "Accepted without effect: nothing is ever left out."},
-	{Name: "max_tool_calls", Support: Unsupported, form: anInt, Note: "Accepted without effect: it bounds hosted tools, which there are none of."},
+	{Name: "model", Support: Exact, form: form.Text, apply: (*translation).model},
+	{Name: "input", Support: Exact, form: form.TextOrList, apply: (*translation).input, Note: "Messages, images, files, audio, function and custom tool calls and their outputs. Reasoning items are not sent again."},
+	{Name: "instructions", Support: Exact, form: form.Text, apply: (*translation).instructions, Note: "Sent as the first system message."},
+	{Name: "previous_response_id", Support: Exact, form: form.Text},
+	{Name: "stream", Support: Exact, form: form.Bool},
+	{Name: "stream_options", Support: Exact, form: form.Object, apply: keep("stream_options")},
+	{Name: "background", Support: Exact, form: form.Bool, Note: "Needs store."},
+	{Name: "store", Support: Exact, form: form.Bool, Note: "Kept here, not by the upstream."},
+	{Name: "metadata", Support: Exact, form: form.Object, Note: "Kept here; the upstream is not told."},
+	{Name: "include", Support: Exact, form: form.List, apply: (*translation).include, Note: "message.output_text.logprobs; the others have no effect."},
+	{Name: "tools", Support: Exact, form: form.List, apply: (*translation).tools, Note: "function and custom; OpenAI's hosted tools are refused."},
+	{Name: "tool_choice", Support: Exact, form: form.TextOrObject, apply: (*translation).toolChoice},
+	{Name: "text", Support: Exact, form: form.Object, apply: (*translation).text, Note: "format becomes response_format, verbosity stays."},
+	{Name: "reasoning", Support: Passed, form: form.Object, apply: (*translation).reasoning, Note: "effort becomes reasoning_effort; summary has no effect."},
+	{Name: "max_output_tokens", Support: Passed, form: form.Int, apply: keep("max_completion_tokens"), Note: "Sent as max_completion_tokens."},
+	{Name: "temperature", Support: Passed, form: form.Number, apply: keep("temperature")},
+	{Name: "top_p", Support: Passed, form: form.Number, apply: keep("top_p")},
+	{Name: "top_logprobs", Support: Passed, form: form.Int, apply: (*translation).topLogprobs},
+	{Name: "parallel_tool_calls", Support: Passed, form: form.Bool, apply: keep("parallel_tool_calls")},
+	{Name: "user", Support: Passed, form: form.Text, apply: keep("user")},
+	{Name: "safety_identifier", Support: Passed, form: form.Text, apply: keep("safety_identifier")},
+	{Name: "service_tier", Support: Passed, form: form.Text, apply: keep("service_tier")},
+	{Name: "prompt_cache_key", Support: Passed, form: form.Text, apply: keep("prompt_cache_key")},
+	{Name: "prompt_cache_options", Support: Passed, form: form.Object, apply: keep("prompt_cache_options")},
+	{Name: "prompt_cache_retention", Support: Passed, form: form.Text, apply: keep("prompt_cache_retention")},
+	{Name: "truncation", Support: Unsupported, form: form.Text, Note: "Accepted without effect: nothing is ever left out."},
+	{Name: "max_tool_calls", Support: Unsupported, form: form.Int, Note: "Accepted without effect: it bounds hosted tools, which there are none of."},
 	{Name: "conversation", Support: Unsupported, apply: refuse("use previous_response_id")},
 	{Name: "prompt", Support: Unsupported, apply: refuse("send the prompt's text as instructions and input")},
 	{Name: "moderation", Support: Unsupported, apply: refuse("ask the upstream's moderation endpoint")},

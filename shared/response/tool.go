@@ -4,6 +4,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"sluice/shared/completion"
+	"sluice/shared/form"
 )
 
 func (t *translation) tools(v gjson.Result, path string) error {
@@ -24,14 +25,14 @@ func tool(v gjson.Result, path string) (string, error) {
 	kind := v.Get("type").Str
 	switch {
 	case !v.IsObject():
-		return "", anObject.check(v, path)
+		return "", check(form.Object, v, path)
 	case kind != "function" && kind != "custom":
 		return "", hosted(path+".type", v.Get("type"))
 	case v.Get("name").Str == "":
 		return "", completion.Invalid(path+".name", "A tool must have a name, a string that is not empty.")
 	}
 	if p := v.Get("parameters"); p.Exists() && p.Type != gjson.Null && !p.IsObject() {
-		return "", anObject.check(p, path+".parameters")
+		return "", check(form.Object, p, path+".parameters")
 	}
 	var inner, outer object
 	inner.without(v, "type", "format", "allowed_callers", "defer_loading", "output_schema")
@@ -73,7 +74,7 @@ func (t *translation) toolChoice(v gjson.Result, path string) error {
 		t.out.set("tool_choice", choice)
 		return err
 	}
-	if err := aList.check(v.Get("tools"), path+".tools"); err != nil {
+	if err := check(form.List, v.Get("tools"), path+".tools"); err != nil {
 		return err
 	}
 	var list array

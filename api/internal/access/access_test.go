@@ -27,7 +27,7 @@ type shelf struct {
 }
 
 func (s *shelf) UseKey(_ context.Context, hash string, at time.Time) (completion.Key, error) {
-	time.Sleep(s.silence) // the fake clock's; zero outside of it
+	time.Sleep(s.silence) // a slow database: the fake clock's time, and no time in tests that set no silence
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked++
@@ -104,7 +104,7 @@ func TestGuard_I8_Revocation(t *testing.T) {
 				c, err := g.Check(t.Context(), "Bearer "+secret, completion.ScopeRead)
 				require.NoError(t, err)
 				s.set(secret, end)
-				time.Sleep(10 * time.Second) // the fake clock's
+				time.Sleep(10 * time.Second) // the fake clock passes the time for which an answer is believed
 				_, err = g.Check(t.Context(), "Bearer "+secret, completion.ScopeRead)
 				requireCode(t, completion.CodeNoKey, err)
 				requireCode(t, completion.CodeNoKey, g.Still(t.Context(), c))
@@ -120,7 +120,7 @@ func TestGuard_ExpiresWhileRemembered(t *testing.T) {
 		s.set(secret, func(k *completion.Key) { k.ExpiresAt = time.Now().Add(time.Second) })
 		_, err := g.Check(t.Context(), "Bearer "+secret, completion.ScopeRead)
 		require.NoError(t, err)
-		time.Sleep(time.Second) // the fake clock's
+		time.Sleep(time.Second) // the fake clock reaches the key's expiry
 		_, err = g.Check(t.Context(), "Bearer "+secret, completion.ScopeRead)
 		requireCode(t, completion.CodeNoKey, err)
 	})
@@ -132,7 +132,7 @@ func TestGuard_StoreAway(t *testing.T) {
 		g, s, secret := setup(completion.ScopeRead)
 		c, err := g.Check(t.Context(), "Bearer "+secret, completion.ScopeRead)
 		require.NoError(t, err)
-		time.Sleep(fresh) // the fake clock's
+		time.Sleep(fresh) // the fake clock passes the time for which an answer is believed
 		s.away = completion.NewError(completion.CodeUnavailable, "").Because(errors.New("away"))
 		_, err = g.Check(t.Context(), "Bearer "+secret, completion.ScopeRead)
 		requireCode(t, completion.CodeUnavailable, err)

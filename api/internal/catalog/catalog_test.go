@@ -81,7 +81,7 @@ type counter struct {
 }
 
 func (s *counter) Models(_ context.Context, _ time.Time, known ...string) ([]completion.ModelList, error) {
-	time.Sleep(10 * time.Millisecond) // the fake clock's: those who ask at once wait together
+	time.Sleep(10 * time.Millisecond) // a slow database, on the fake clock: who asks meanwhile waits for the same answer
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked++
@@ -124,7 +124,7 @@ func TestCatalog_AsksTheStoreRarely(t *testing.T) {
 		all.Wait()
 		asked, _ := s.counts()
 		require.Equal(t, 1, asked, "they waited together")
-		time.Sleep(fresh) // the fake clock's
+		time.Sleep(fresh) // the fake clock passes the time for which an answer is believed
 		require.NoError(t, c.Check(t.Context(), "a"))
 		asked, spare := s.counts()
 		require.Equal(t, 2, asked)
@@ -146,7 +146,7 @@ func TestCatalog_FindsWhatWasAdded(t *testing.T) {
 		requireUnknown(t, c.Check(t.Context(), "b"))
 		s.set(`[{"id":"b"}]`)
 		requireUnknown(t, c.Check(t.Context(), "b"))
-		time.Sleep(pause) // the fake clock's
+		time.Sleep(pause) // the fake clock passes the time in which the store is not asked again
 		require.NoError(t, c.Check(t.Context(), "b"))
 		requireUnknown(t, c.Check(t.Context(), "a"))
 		out, err := c.get(t.Context(), "b")

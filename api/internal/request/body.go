@@ -9,38 +9,27 @@ import (
 	"github.com/tidwall/gjson"
 
 	"sluice/shared/completion"
-)
-
-// kind is what a well-known parameter must be; null is allowed everywhere.
-type kind string
-
-const (
-	aString  kind = "a string"
-	aNumber  kind = "a number"
-	anInt    kind = "an integer"
-	aBool    kind = "a boolean"
-	anArray  kind = "an array"
-	anObject kind = "an object"
+	"sluice/shared/form"
 )
 
 // parameters are checked early because an upstream would refuse them anyway, later and less clearly. What is not
-// listed passes through.
-var parameters = map[completion.Endpoint]map[string]kind{
+// listed passes through; null is allowed everywhere.
+var parameters = map[completion.Endpoint]map[string]form.Form{
 	completion.EndpointChat: {
-		"frequency_penalty": aNumber, "presence_penalty": aNumber, "temperature": aNumber, "top_p": aNumber,
-		"max_tokens": anInt, "max_completion_tokens": anInt, "n": anInt, "seed": anInt, "top_logprobs": anInt,
-		"logprobs": aBool, "parallel_tool_calls": aBool, "store": aBool, "stream": aBool,
-		"tools": anArray, "functions": anArray, "modalities": anArray,
-		"logit_bias": anObject, "response_format": anObject, "stream_options": anObject, "metadata": anObject, "audio": anObject,
-		"user": aString, "service_tier": aString, "reasoning_effort": aString, "verbosity": aString,
-		"safety_identifier": aString, "prompt_cache_key": aString, "prediction": anObject, "web_search_options": anObject,
+		"frequency_penalty": form.Number, "presence_penalty": form.Number, "temperature": form.Number, "top_p": form.Number,
+		"max_tokens": form.Int, "max_completion_tokens": form.Int, "n": form.Int, "seed": form.Int, "top_logprobs": form.Int,
+		"logprobs": form.Bool, "parallel_tool_calls": form.Bool, "store": form.Bool, "stream": form.Bool,
+		"tools": form.List, "functions": form.List, "modalities": form.List,
+		"logit_bias": form.Object, "response_format": form.Object, "stream_options": form.Object, "metadata": form.Object, "audio": form.Object,
+		"user": form.Text, "service_tier": form.Text, "reasoning_effort": form.Text, "verbosity": form.Text,
+		"safety_identifier": form.Text, "prompt_cache_key": form.Text, "prediction": form.Object, "web_search_options": form.Object,
 	},
 	completion.EndpointCompletions: {
-		"frequency_penalty": aNumber, "presence_penalty": aNumber, "temperature": aNumber, "top_p": aNumber,
-		"best_of": anInt, "logprobs": anInt, "max_tokens": anInt, "n": anInt, "seed": anInt,
-		"echo": aBool, "stream": aBool, "logit_bias": anObject, "stream_options": anObject, "suffix": aString, "user": aString,
+		"frequency_penalty": form.Number, "presence_penalty": form.Number, "temperature": form.Number, "top_p": form.Number,
+		"best_of": form.Int, "logprobs": form.Int, "max_tokens": form.Int, "n": form.Int, "seed": form.Int,
+		"echo": form.Bool, "stream": form.Bool, "logit_bias": form.Object, "stream_options": form.Object, "suffix": form.Text, "user": form.Text,
 	},
-	completion.EndpointEmbeddings: {"dimensions": anInt, "encoding_format": aString, "user": aString},
+	completion.EndpointEmbeddings: {"dimensions": form.Int, "encoding_format": form.Text, "user": form.Text},
 }
 
 // content is the parameter that holds what an endpoint works on.
@@ -51,23 +40,6 @@ var content = map[completion.Endpoint]string{
 // Endpoints are those whose bodies Check knows.
 func Endpoints() []completion.Endpoint {
 	return slices.DeleteFunc(slices.Clone(completion.Endpoints), func(e completion.Endpoint) bool { return content[e] == "" })
-}
-
-func (k kind) fits(v gjson.Result) bool {
-	switch k {
-	case aString:
-		return v.Type == gjson.String
-	case aNumber:
-		return v.Type == gjson.Number
-	case anInt:
-		return v.Type == gjson.Number && !strings.ContainsAny(v.Raw, ".eE")
-	case aBool:
-		return v.IsBool()
-	case anArray:
-		return v.IsArray()
-	default:
-		return v.IsObject()
-	}
 }
 
 // Check checks a body of one of Endpoints, found at path at, and returns the model that it names.
@@ -87,7 +59,7 @@ func Check(e completion.Endpoint, body gjson.Result, at string) (model string, e
 			err = checkModel(v, path)
 		case name == content[e]:
 			err = checkContent(name, v, path)
-		case known && v.Type != gjson.Null && !want.fits(v):
+		case known && v.Type != gjson.Null && !want.Fits(v):
 			err = completion.Invalid(path, "The parameter %q must be %s.", name, want)
 		case name == "stream_options":
 			err = streamOptions(v, path)
@@ -106,7 +78,7 @@ func Check(e completion.Endpoint, body gjson.Result, at string) (model string, e
 // streamOptions checks what decides on the shape of our own streams.
 func streamOptions(v gjson.Result, path string) error {
 	if usage := v.Get("include_usage"); usage.Exists() && usage.Type != gjson.Null && !usage.IsBool() {
-		return completion.Invalid(join(path, "include_usage"), "The parameter \"include_usage\" must be %s.", aBool)
+		return completion.Invalid(join(path, "include_usage"), "The parameter \"include_usage\" must be %s.", form.Bool)
 	}
 	return nil
 }

@@ -73,7 +73,7 @@ func TestLister_AsksAtOnceAndEveryInterval(t *testing.T) {
 			synctest.Wait()
 			_, written := b.state()
 			require.Equal(t, []completion.ModelList{{Upstream: "u", Models: json.RawMessage(`[{"id":"a"}]`), Native: true, SeenAt: start}}, written)
-			time.Sleep(time.Hour) // the fake clock's
+			time.Sleep(time.Hour) // the fake clock passes a dozen intervals
 			synctest.Wait()
 		})
 		asked, _ := b.state()
@@ -94,12 +94,12 @@ func TestLister_BacksOff(t *testing.T) {
 				b := &book{}
 				fail(b, errors.New("away"))
 				run(t, b, func() {
-					time.Sleep(10 * time.Second) // the fake clock's
+					time.Sleep(10 * time.Second) // the fake clock passes the pauses of the first tries
 					synctest.Wait()
 					asked, _ := b.state()
 					require.GreaterOrEqual(t, asked, 4, "soon at first")
 					require.LessOrEqual(t, asked, 6)
-					time.Sleep(time.Hour) // the fake clock's
+					time.Sleep(time.Hour) // the fake clock passes a dozen intervals
 					synctest.Wait()
 					asked, written := b.state()
 					require.Less(t, asked, 6+5+30, "then no more often than it has to")
@@ -107,7 +107,7 @@ func TestLister_BacksOff(t *testing.T) {
 					b.mu.Lock()
 					fail(b, nil)
 					b.mu.Unlock()
-					time.Sleep(5 * time.Minute) // the fake clock's
+					time.Sleep(5 * time.Minute) // the fake clock passes an interval
 					synctest.Wait()
 					_, written = b.state()
 					require.NotEmpty(t, written)
@@ -122,11 +122,11 @@ func TestLister_WaitsAsLongAsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &book{down: &completion.Error{Code: completion.CodeRateLimited, RetryAfter: completion.Wait(time.Minute)}}
 		run(t, b, func() {
-			time.Sleep(59 * time.Second) // the fake clock's
+			time.Sleep(59 * time.Second) // the fake clock stays just under what the upstream asked for
 			synctest.Wait()
 			asked, _ := b.state()
 			require.Equal(t, 1, asked)
-			time.Sleep(2 * time.Second) // the fake clock's
+			time.Sleep(2 * time.Second) // and goes just over it
 			synctest.Wait()
 			asked, _ = b.state()
 			require.Equal(t, 2, asked)
