@@ -1,4 +1,4 @@
-// Package attend serves clients that keep a request open until their job has ended.
+// Package attend takes in the jobs of clients that keep their request open until the job has ended, and serves them until then.
 //
 // It promises that whatever ends such a request early (the client leaves or does not read, its key is revoked, the server
 // stops) is noticed, and that the job is then cancelled unless the client wants it kept (I9). What is written to the client
@@ -77,7 +77,7 @@ type Desk struct{ p Parts }
 func New(p Parts) *Desk { return &Desk{p: p} }
 
 // wait runs serve with a context that ends with the client, with its key, or with the server's grace.
-func (d *Desk) wait(c huma.Context, client Client, serve func(ctx context.Context, cancel context.CancelCauseFunc, w http.ResponseWriter) error) error {
+func (d *Desk) wait(c huma.Context, client Client, serve func(ctx context.Context, cancel context.CancelCauseFunc, w http.ResponseWriter)) {
 	r, w := humago.Unwrap(c)
 	client.Introduce(w.Header())
 	control := http.NewResponseController(w)
@@ -90,20 +90,16 @@ func (d *Desk) wait(c huma.Context, client Client, serve func(ctx context.Contex
 	})()
 	var watching sync.WaitGroup
 	watching.Go(func() { Watch(ctx, d.p.Guard, client.caller, client.place, cancel) })
-	err := serve(ctx, cancel, w)
-	if cause := context.Cause(ctx); err != nil && cause != nil {
-		err = cause
-	}
+	serve(ctx, cancel, w)
 	cancel(nil)
 	watching.Wait() // it renews the place that is given up now
 	client.leave()
-	return err
 }
 
 // Stream runs serve, which writes the job's answer to an event stream, and reports whatever it returns with fail, or as an
 // HTTP error if nothing was written before. ErrEnded, and errors that wrap it, say that the job has ended.
 func (d *Desk) Stream(c huma.Context, client Client, serve func(ctx context.Context, s *sse.Stream) error, fail func(s *sse.Stream, err error)) {
-	_ = d.wait(c, client, func(ctx context.Context, cancel context.CancelCauseFunc, w http.ResponseWriter) error {
+	d.wait(c, client, func(ctx context.Context, cancel context.CancelCauseFunc, w http.ResponseWriter) {
 		stream := sse.New(w, d.p.Heartbeat, d.p.Write)
 		beating, hush := context.WithCancel(ctx)
 		var beat sync.WaitGroup
@@ -125,13 +121,12 @@ func (d *Desk) Stream(c huma.Context, client Client, serve func(ctx context.Cont
 		if stream.Begun() {
 			stream.End()
 		}
-		return err
 	})
 }
 
 // Wait waits for the job's end and has answer write it, or writes the error that it returns.
 func (d *Desk) Wait(c huma.Context, client Client, answer func(w http.ResponseWriter, job completion.Job) error) {
-	_ = d.wait(c, client, func(ctx context.Context, _ context.CancelCauseFunc, w http.ResponseWriter) error {
+	d.wait(c, client, func(ctx context.Context, _ context.CancelCauseFunc, w http.ResponseWriter) {
 		job, err := d.end(ctx, client.Job.Ref())
 		if err != nil {
 			d.leave(ctx, client, err)
@@ -144,7 +139,6 @@ func (d *Desk) Wait(c huma.Context, client Client, answer func(w http.ResponseWr
 		if err != nil {
 			d.refuse(ctx, w, err)
 		}
-		return err
 	})
 }
 
