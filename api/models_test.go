@@ -99,7 +99,7 @@ func TestModels_I7_RepeatOfAModelThatIsGone(t *testing.T) {
 	body := `{"model":"m","messages":[{"role":"user","content":"hi"}]}`
 	sum := sha256.Sum256([]byte(chatPath + "\n" + body))
 	job := completion.Job{
-		ID: completion.NewJobID(), Tenant: "acme", Lane: completion.Interactive, State: completion.Queued, Model: "m", Request: []byte(body),
+		ID: completion.NewJobID(), Tenant: "acme", Lane: completion.LaneInteractive, State: completion.Queued, Model: "m", Request: []byte(body),
 		IdempotencyKey: "k", BodyHash: hex.EncodeToString(sum[:]), CreatedAt: time.Now(), UpdatedAt: time.Now(),
 	}
 	_, _, err := s.back.Store.Add(t.Context(), &job)

@@ -52,7 +52,7 @@ func TestRetry(t *testing.T) {
 	stored, err := s.back.Store.Get(t.Context(), completion.Ref{Tenant: "acme", Job: ids[0]})
 	require.NoError(t, err)
 	require.Equal(t, completion.Queued, stored.State)
-	require.Equal(t, completion.Batch, stored.Lane)
+	require.Equal(t, completion.LaneBatch, stored.Lane)
 	require.Equal(t, map[string]string{"k": "v"}, stored.Metadata)
 	require.InDelta(t, 90, stored.Deadline.Sub(stored.CreatedAt).Seconds(), 0.01, "the same time as the old one had")
 	require.ErrorIs(t, s.back.Queue.Enqueue(t.Context(), stored.Task()), completion.ErrKnown)
@@ -100,7 +100,7 @@ func TestSubmit_I7_ManyAtOnce(t *testing.T) {
 	for _, id := range ids {
 		require.Equal(t, ids[0], id)
 	}
-	depth, err := s.back.Queue.Depth(t.Context(), completion.Interactive)
+	depth, err := s.back.Queue.Depth(t.Context(), completion.LaneInteractive)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, depth.Pending)
 

@@ -57,7 +57,7 @@ func routes(stopping context.Context, c Config, back *backend.Backend, log *slog
 func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guard, back *backend.Backend, log *slog.Logger) error {
 	in := intake.New(intake.Parts{
 		Store: back.Store, Queue: back.Queue, Log: back.Log, Bell: back.Bell, Limits: back.Limit, Logger: log,
-		Timeout: map[completion.Lane]time.Duration{completion.Interactive: c.InteractiveTimeout, completion.Batch: c.BatchTimeout},
+		Timeout: map[completion.Lane]time.Duration{completion.LaneInteractive: c.InteractiveTimeout, completion.LaneBatch: c.BatchTimeout},
 	})
 	parts := jobs.Parts{Intake: in, Store: back.Store, Log: back.Log, Limits: back.Limit, Guard: guard, Logger: log}
 	if c.SigningKeys != "" {

@@ -109,7 +109,7 @@ func New(c Config, back *backend.Backend, log *slog.Logger) (*Worker, error) {
 	w := &Worker{name: name(), config: c, back: back, upstream: up, log: log}
 	w.generator = generate.New(back.Store, back.Log, up, generate.Options{
 		Worker:          w.name,
-		Attempts:        map[completion.Lane]int{completion.Interactive: c.InteractiveAttempts, completion.Batch: c.BatchAttempts},
+		Attempts:        map[completion.Lane]int{completion.LaneInteractive: c.InteractiveAttempts, completion.LaneBatch: c.BatchAttempts},
 		Backoff:         generate.Backoff{Base: c.RetryBase, Max: c.RetryMax},
 		GenerationLimit: c.GenerationLimit,
 		PublishLimit:    c.PublishLimit,
@@ -144,7 +144,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	if w.config.ModelsInterval > 0 {
 		runners = append(runners, service.Runner{Name: "models", Run: listing.New(w.upstream, w.back.Store, w.config.ModelsInterval, w.log).Run})
 	}
-	for lane, slots := range map[completion.Lane]int{completion.Interactive: w.config.InteractiveSlots, completion.Batch: w.config.BatchSlots} {
+	for lane, slots := range map[completion.Lane]int{completion.LaneInteractive: w.config.InteractiveSlots, completion.LaneBatch: w.config.BatchSlots} {
 		if slots == 0 {
 			continue
 		}

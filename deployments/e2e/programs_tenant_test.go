@@ -102,7 +102,7 @@ func (c *cluster) flood(t *testing.T, db *bun.DB, n int) {
 	require.NoError(t, err)
 	tasks := make([]completion.Task, n)
 	for i := range tasks {
-		tasks[i] = completion.Task{Ref: completion.Ref{Tenant: "flood", Job: fmt.Sprintf("job_flood%08d", i+1)}, Lane: completion.Interactive}
+		tasks[i] = completion.Task{Ref: completion.Ref{Tenant: "flood", Job: fmt.Sprintf("job_flood%08d", i+1)}, Lane: completion.LaneInteractive}
 	}
 	for _, err := range queue.NewClient(c.redis.Client(t), nil).EnqueueAll(t.Context(), tasks) {
 		require.NoError(t, err)

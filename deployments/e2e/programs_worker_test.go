@@ -122,7 +122,7 @@ func TestLanes_I10(t *testing.T) {
 	c := startCluster(t, 1, 1, "SLUICE_INTERACTIVE_SLOTS=1", "SLUICE_BATCH_SLOTS=2")
 	a := c.apis[0]
 	for i := range 5 {
-		a.hand(t, client.Submission{Request: chat(fmt.Sprintf("sim?stall=0&key=batch%d", i)), Lane: completion.Batch})
+		a.hand(t, client.Submission{Request: chat(fmt.Sprintf("sim?stall=0&key=batch%d", i)), Lane: completion.LaneBatch})
 	}
 	until(t, "a full batch lane", func() bool { return c.Stats().InFlight == 2 })
 	job := a.submit(t, "tps=0")

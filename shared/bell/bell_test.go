@@ -25,11 +25,11 @@ func TestBell_Wake(t *testing.T) {
 		require.NoError(t, err)
 		defer stop()
 	}
-	ringer.Wake(completion.Batch)
-	<-heard[completion.Batch]
-	require.Empty(t, heard[completion.Interactive])
-	ringer.Wake(completion.Interactive)
-	<-heard[completion.Interactive]
+	ringer.Wake(completion.LaneBatch)
+	<-heard[completion.LaneBatch]
+	require.Empty(t, heard[completion.LaneInteractive])
+	ringer.Wake(completion.LaneInteractive)
+	<-heard[completion.LaneInteractive]
 }
 
 func TestBell_Cancel(t *testing.T) {
@@ -53,7 +53,7 @@ func TestBell_Stop(t *testing.T) {
 	nc := testkit.Conn(t, testkit.NATS(t))
 	b := bell.New(nc)
 	before := nc.NumSubscriptions()
-	stop, err := b.OnWake(completion.Batch, func() {})
+	stop, err := b.OnWake(completion.LaneBatch, func() {})
 	require.NoError(t, err)
 	require.Equal(t, before+1, nc.NumSubscriptions())
 	stop()
@@ -65,7 +65,7 @@ func TestBell_ClosedConnection(t *testing.T) {
 	nc := testkit.Conn(t, testkit.NATS(t))
 	nc.Close()
 	b := bell.New(nc)
-	b.Wake(completion.Batch)
+	b.Wake(completion.LaneBatch)
 	_, err := b.OnCancel(func(completion.Ref) {})
 	require.ErrorContains(t, err, "cancel.*.*")
 }

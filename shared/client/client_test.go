@@ -123,7 +123,7 @@ func TestSubmit(t *testing.T) {
 		w.WriteHeader(http.StatusAccepted)
 		fmt.Fprint(w, `{"id":"job_1","state":"queued","result":null,"finish_reason":null,"started_at":null,"error":null}`)
 	})
-	job, err := c.Submit(t.Context(), Submission{Request: []byte(`{}`), Lane: completion.Batch, Key: "k"})
+	job, err := c.Submit(t.Context(), Submission{Request: []byte(`{}`), Lane: completion.LaneBatch, Key: "k"})
 	require.NoError(t, err)
 	require.Equal(t, "job_1", job.ID)
 	require.True(t, job.StartedAt.IsZero())

@@ -5,12 +5,12 @@ type Lane string
 
 // The lanes.
 const (
-	Interactive Lane = "interactive" // somebody waits for the answer
-	Batch       Lane = "batch"       // high volume, nobody waits
+	LaneInteractive Lane = "interactive" // somebody waits for the answer
+	LaneBatch       Lane = "batch"       // high volume, nobody waits
 )
 
 // Lanes are all lanes, the most urgent first.
-var Lanes = []Lane{Interactive, Batch}
+var Lanes = []Lane{LaneInteractive, LaneBatch}
 
 // Valid reports whether l is a known lane.
-func (l Lane) Valid() bool { return l == Interactive || l == Batch }
+func (l Lane) Valid() bool { return l == LaneInteractive || l == LaneBatch }

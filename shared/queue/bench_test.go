@@ -30,7 +30,7 @@ func latency(b *testing.B, rc redis.UniversalClient) {
 	ctx, cancel := context.WithCancel(b.Context())
 	done := make(chan error, 1)
 	srv := queue.NewServer(rc, queue.Config{
-		Lane: completion.Interactive, Slots: 2, MaxWait: time.Hour,
+		Lane: completion.LaneInteractive, Slots: 2, MaxWait: time.Hour,
 		OnWake:  func(w func()) (func(), error) { wake = w; close(ready); return func() {}, nil },
 		Handler: func(context.Context, completion.Task) error { got <- struct{}{}; return nil },
 		Log:     slog.New(slog.DiscardHandler),
@@ -100,7 +100,7 @@ func BenchmarkTake(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()
-			rc, lane, n := testkit.Redis(b), completion.Interactive, 0
+			rc, lane, n := testkit.Redis(b), completion.LaneInteractive, 0
 			client := queue.NewClient(rc, nil)
 			require.NoError(b, client.SetRunning(b.Context(), c.limits))
 			put := func() {

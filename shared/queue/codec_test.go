@@ -16,7 +16,7 @@ import (
 func TestCodec_RoundTrip(t *testing.T) {
 	t.Parallel()
 	ref := completion.Ref{Tenant: "acme", Job: completion.NewJobID()}
-	b, err := encode(completion.Task{Ref: ref, Lane: completion.Batch})
+	b, err := encode(completion.Task{Ref: ref, Lane: completion.LaneBatch})
 	require.NoError(t, err)
 	require.Equal(t, `{"v":1,"tenant":"acme","job":"`+ref.Job+`"}`, string(b))
 	got, err := decode(typeName, b)

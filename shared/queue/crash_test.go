@@ -29,7 +29,7 @@ func victim(address string) {
 		panic(err)
 	}
 	panic(queue.NewServer(rc, queue.Config{
-		Lane: completion.Interactive, Slots: 1, MaxWait: 10 * time.Millisecond,
+		Lane: completion.LaneInteractive, Slots: 1, MaxWait: 10 * time.Millisecond,
 		Handler: func(_ context.Context, t completion.Task) error {
 			fmt.Println(t.Ref.Job)
 			select {}
@@ -38,14 +38,14 @@ func victim(address string) {
 }
 
 func newTask() completion.Task {
-	return completion.Task{Ref: completion.Ref{Tenant: "acme", Job: completion.NewJobID()}, Lane: completion.Interactive}
+	return completion.Task{Ref: completion.Ref{Tenant: "acme", Job: completion.NewJobID()}, Lane: completion.LaneInteractive}
 }
 
 func serve(t *testing.T, cfg queue.Config, srv *testkit.RedisServer) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	cfg.Lane, cfg.Slots, cfg.Log = completion.Interactive, 2, slog.New(slog.NewTextHandler(t.Output(), nil))
+	cfg.Lane, cfg.Slots, cfg.Log = completion.LaneInteractive, 2, slog.New(slog.NewTextHandler(t.Output(), nil))
 	rc := srv.Client(t)
 	go func() { done <- queue.NewServer(rc, cfg).Run(ctx) }()
 	stop = func() {
@@ -110,7 +110,7 @@ func TestQueue_I2_RedisRestarts(t *testing.T) {
 	require.Equal(t, second, <-started)
 	finish <- struct{}{}
 	require.Eventually(t, func() bool {
-		d, err := client.Depth(t.Context(), completion.Interactive)
+		d, err := client.Depth(t.Context(), completion.LaneInteractive)
 		return err == nil && d == queue.Depth{}
 	}, time.Minute, 10*time.Millisecond)
 	require.EqualValues(t, 2, runs.Load())

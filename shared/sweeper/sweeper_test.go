@@ -224,12 +224,12 @@ func (b *bench) pending(t *testing.T, lane completion.Lane) int {
 
 func TestSweeper_I1_AtStartAllJobsAreEnqueued(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
-		b.store.add(600, completion.Batch, completion.Queued)
-		b.store.add(700, completion.Interactive, completion.Queued)
+		b.store.add(600, completion.LaneBatch, completion.Queued)
+		b.store.add(700, completion.LaneInteractive, completion.Queued)
 		b.pass(time.Second)
 		b.start()
-		require.Equal(t, 600, b.pending(t, completion.Batch), "young ones too")
-		require.Equal(t, 700, b.pending(t, completion.Interactive))
+		require.Equal(t, 600, b.pending(t, completion.LaneBatch), "young ones too")
+		require.Equal(t, 700, b.pending(t, completion.LaneInteractive))
 	})
 }
 
@@ -237,30 +237,30 @@ func TestSweeper_I1_QueueLosesEverything(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		b.start()
 		b.start() // two are no worse than one
-		b.store.add(1200, completion.Batch, completion.Queued)
+		b.store.add(1200, completion.LaneBatch, completion.Queued)
 		b.pass(time.Minute)
-		require.Equal(t, 1200, b.pending(t, completion.Batch))
-		b.store.add(1, completion.Batch, completion.Queued)
+		require.Equal(t, 1200, b.pending(t, completion.LaneBatch))
+		b.store.add(1, completion.LaneBatch, completion.Queued)
 		require.NoError(t, b.rc.FlushAll(t.Context()).Err())
 		b.pass(3 * time.Second)
-		require.Equal(t, 1201, b.pending(t, completion.Batch), "within one tick, whatever their age")
+		require.Equal(t, 1201, b.pending(t, completion.LaneBatch), "within one tick, whatever their age")
 	})
 }
 
 func TestSweeper_GraceForYoungJobs(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		b.start()
-		b.store.add(1, completion.Interactive, completion.Queued)
+		b.store.add(1, completion.LaneInteractive, completion.Queued)
 		b.pass(9 * time.Second)
-		require.Zero(t, b.pending(t, completion.Interactive), "its own process is about to enqueue it")
+		require.Zero(t, b.pending(t, completion.LaneInteractive), "its own process is about to enqueue it")
 		b.pass(9 * time.Second)
-		require.Equal(t, 1, b.pending(t, completion.Interactive))
+		require.Equal(t, 1, b.pending(t, completion.LaneInteractive))
 	})
 }
 
 func TestSweeper_KnownBacklogCostsLittle(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
-		b.store.add(3000, completion.Batch, completion.Queued)
+		b.store.add(3000, completion.LaneBatch, completion.Queued)
 		b.pass(time.Second)
 		b.start()
 		b.pass(20 * time.Second)
@@ -271,38 +271,38 @@ func TestSweeper_KnownBacklogCostsLittle(t *testing.T) {
 		last := jobs[2999]
 		require.NoError(t, b.client.Forget(t.Context(), last.Task()))
 		b.pass(30 * time.Second)
-		require.Equal(t, 3000, b.pending(t, completion.Batch), "the cursor comes round")
+		require.Equal(t, 3000, b.pending(t, completion.LaneBatch), "the cursor comes round")
 	})
 }
 
 func TestSweeper_DeadWorkersJobIsEnqueued(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		b.start()
-		b.store.add(1, completion.Interactive, completion.Running)
+		b.store.add(1, completion.LaneInteractive, completion.Running)
 		b.pass(workerTTL)
-		require.Zero(t, b.pending(t, completion.Interactive))
+		require.Zero(t, b.pending(t, completion.LaneInteractive))
 		b.pass(8 * time.Second)
-		require.Equal(t, 1, b.pending(t, completion.Interactive))
+		require.Equal(t, 1, b.pending(t, completion.LaneInteractive))
 	})
 }
 
 func TestSweeper_StoreOutageKillsNobody(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		b.start()
-		alive := b.store.add(1, completion.Interactive, completion.Running)[0]
-		b.store.add(1, completion.Batch, completion.Running) // dead
+		alive := b.store.add(1, completion.LaneInteractive, completion.Running)[0]
+		b.store.add(1, completion.LaneBatch, completion.Running) // dead
 		b.pass(5 * time.Second)
 		b.store.beat(alive)
 		b.store.setDown(true)
 		b.pass(5 * time.Minute)
 		b.store.setDown(false)
-		b.store.add(1, completion.Interactive, completion.Queued)
+		b.store.add(1, completion.LaneInteractive, completion.Queued)
 		for range 20 { // the worker is slow to come back
 			b.pass(5 * time.Second)
 			b.store.beat(alive)
 		}
-		require.Equal(t, 1, b.pending(t, completion.Interactive), "only the queued one")
-		require.Equal(t, 1, b.pending(t, completion.Batch), "the dead one's in the end")
+		require.Equal(t, 1, b.pending(t, completion.LaneInteractive), "only the queued one")
+		require.Equal(t, 1, b.pending(t, completion.LaneBatch), "the dead one's in the end")
 	})
 }
 
@@ -310,7 +310,7 @@ func TestSweeper_StoreOutageKillsNobody(t *testing.T) {
 func TestSweeper_I1_DeadWorkersTaskIsTakenBack(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		b.start()
-		jobs := b.store.add(2, completion.Interactive, completion.Running)
+		jobs := b.store.add(2, completion.LaneInteractive, completion.Running)
 		for _, j := range jobs {
 			require.NoError(t, b.client.Enqueue(t.Context(), j.Task()))
 			b.take(t, j)
@@ -319,32 +319,32 @@ func TestSweeper_I1_DeadWorkersTaskIsTakenBack(t *testing.T) {
 		b.store.beat(jobs[0])
 		require.NoError(t, b.rc.ZAdd(t.Context(), "asynq:{interactive}:lease", redis.Z{Member: taskID(jobs[0]), Score: float64(time.Now().Add(30 * time.Second).Unix())}).Err())
 		b.pass(4 * time.Second)
-		require.Equal(t, 1, b.pending(t, completion.Interactive), "before the lease is old enough for Revive")
+		require.Equal(t, 1, b.pending(t, completion.LaneInteractive), "before the lease is old enough for Revive")
 	})
 }
 
 // TestSweeper_Expire ends jobs that waited too long, closes their logs, and takes their tasks away.
 func TestSweeper_Expire(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
-		late := b.store.add(1, completion.Batch, completion.Queued)[0]
+		late := b.store.add(1, completion.LaneBatch, completion.Queued)[0]
 		b.store.jobs[0].Deadline = time.Now().Add(6 * time.Second)
 		b.pass(time.Second)
 		b.start()
-		require.Equal(t, 1, b.pending(t, completion.Batch))
+		require.Equal(t, 1, b.pending(t, completion.LaneBatch))
 		b.pass(4 * time.Second)
 		_, sealed := b.store.snapshot()
 		require.Empty(t, sealed)
 		b.pass(4 * time.Second)
 		_, sealed = b.store.snapshot()
 		require.Equal(t, []string{late.ID}, sealed)
-		require.Zero(t, b.pending(t, completion.Batch))
+		require.Zero(t, b.pending(t, completion.LaneBatch))
 	})
 }
 
 // TestSweeper_I9_DeadWorkersJobIsEnded: what shall not run again needs no worker to end.
 func TestSweeper_I9_DeadWorkersJobIsEnded(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
-		b.store.add(3, completion.Interactive, completion.Running)
+		b.store.add(3, completion.LaneInteractive, completion.Running)
 		b.store.jobs[0].CancelRequested = true
 		b.store.jobs[1].Deadline = time.Now()
 		b.start()
@@ -357,7 +357,7 @@ func TestSweeper_I9_DeadWorkersJobIsEnded(t *testing.T) {
 		require.Equal(t, completion.Cancelled, jobs[0].State)
 		require.Equal(t, completion.Expired, jobs[1].State)
 		require.Contains(t, string(jobs[0].Result), "word", "what it had said is kept")
-		require.Equal(t, 1, b.pending(t, completion.Interactive), "the third goes on")
+		require.Equal(t, 1, b.pending(t, completion.LaneInteractive), "the third goes on")
 	})
 }
 
@@ -381,7 +381,7 @@ func (b *bench) take(t *testing.T, j completion.Job) {
 func TestSweeper_I1_TaskOfDeadServerIsRevived(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		b.start()
-		j := completion.Job{ID: completion.NewJobID(), Tenant: "acme", Lane: completion.Interactive}
+		j := completion.Job{ID: completion.NewJobID(), Tenant: "acme", Lane: completion.LaneInteractive}
 		require.NoError(t, b.client.Enqueue(t.Context(), j.Task()))
 		b.take(t, j)
 		b.pass(10 * time.Second)
@@ -411,7 +411,7 @@ func TestSweeper_QueueOutageKillsNobody(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go func() { _ = s.Run(ctx) }()
-		j := completion.Job{ID: completion.NewJobID(), Tenant: "acme", Lane: completion.Batch}
+		j := completion.Job{ID: completion.NewJobID(), Tenant: "acme", Lane: completion.LaneBatch}
 		require.NoError(t, b.client.Enqueue(ctx, j.Task()))
 		b.take(t, j)
 		b.pass(5 * time.Second)
@@ -428,9 +428,9 @@ func TestSweeper_QueueOutageKillsNobody(t *testing.T) {
 func TestSweeper_BadRowKeepsNobodyOut(t *testing.T) {
 	run(t, func(t *testing.T, b *bench) {
 		b.store.add(10, "express", completion.Queued)
-		b.store.add(600, completion.Batch, completion.Queued)
+		b.store.add(600, completion.LaneBatch, completion.Queued)
 		b.pass(time.Second)
 		b.start()
-		require.Equal(t, 600, b.pending(t, completion.Batch))
+		require.Equal(t, 600, b.pending(t, completion.LaneBatch))
 	})
 }

@@ -89,7 +89,7 @@ func (o *office) hook(t *testing.T, tenant string) completion.Webhook {
 func (o *office) end(t *testing.T, tenant string) {
 	t.Helper()
 	now := time.Now()
-	job := &completion.Job{ID: completion.NewJobID(), Tenant: tenant, Lane: completion.Interactive, State: completion.Queued, Model: "m", Request: json.RawMessage(`{}`), CreatedAt: now, UpdatedAt: now}
+	job := &completion.Job{ID: completion.NewJobID(), Tenant: tenant, Lane: completion.LaneInteractive, State: completion.Queued, Model: "m", Request: json.RawMessage(`{}`), CreatedAt: now, UpdatedAt: now}
 	_, _, err := o.store.Add(t.Context(), job)
 	require.NoError(t, err)
 	_, _, err = o.store.Cancel(t.Context(), job.Ref(), now)

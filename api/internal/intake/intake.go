@@ -115,7 +115,7 @@ func (i *Intake) Allow(ctx context.Context, tenant string, b Body) error {
 func (i *Intake) NewJob(ctx context.Context, tenant string, b Body) completion.Job {
 	now := time.Now()
 	return completion.Job{
-		ID: completion.NewJobID(), Tenant: tenant, Lane: completion.Interactive, State: completion.Queued,
+		ID: completion.NewJobID(), Tenant: tenant, Lane: completion.LaneInteractive, State: completion.Queued,
 		Endpoint: cmp.Or(b.Endpoint, completion.EndpointChat), IdempotencyKey: b.Key, BodyHash: b.hash(),
 		RequestID: completion.RequestID(ctx), CreatedAt: now, UpdatedAt: now,
 	}

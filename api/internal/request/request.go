@@ -56,7 +56,7 @@ func Parse(body []byte) (Job, error) {
 	if err != nil {
 		return Job{}, err
 	}
-	job := Job{Lane: completion.Interactive, Endpoint: completion.EndpointChat}
+	job := Job{Lane: completion.LaneInteractive, Endpoint: completion.EndpointChat}
 	seen := map[string]bool{}
 	root.ForEach(func(k, v gjson.Result) bool {
 		if seen[k.Str] {
@@ -94,7 +94,7 @@ func (j *Job) field(name string, v gjson.Result) (err error) {
 		}
 		j.Lane = completion.Lane(v.Str)
 		if v.Type != gjson.String || !j.Lane.Valid() {
-			err = completion.Invalid("lane", "The lane must be %q or %q.", completion.Interactive, completion.Batch)
+			err = completion.Invalid("lane", "The lane must be %q or %q.", completion.LaneInteractive, completion.LaneBatch)
 		}
 	case "metadata":
 		j.Metadata, err = Metadata(v)

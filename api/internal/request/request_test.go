@@ -22,13 +22,13 @@ func TestParse_Accepts(t *testing.T) {
 	job, err := request.Parse([]byte(body))
 	require.NoError(t, err)
 	require.Equal(t, "m", job.Model)
-	require.Equal(t, completion.Batch, job.Lane)
+	require.Equal(t, completion.LaneBatch, job.Lane)
 	require.Equal(t, map[string]string{"k": "v"}, job.Metadata)
 	require.Contains(t, body, string(job.Request), "the request is passed through byte for byte")
 
 	job, err = request.Parse([]byte(`{"request":` + chat + `,"lane":null,"metadata":null}`))
 	require.NoError(t, err)
-	require.Equal(t, completion.Interactive, job.Lane)
+	require.Equal(t, completion.LaneInteractive, job.Lane)
 	require.Nil(t, job.Metadata)
 }
 
@@ -167,7 +167,7 @@ func FuzzParse(f *testing.F) {
 		if lane := fields["lane"]; len(lane) > 0 && string(lane) != "null" {
 			same(t, lane, job.Lane)
 		} else {
-			require.Equal(t, completion.Interactive, job.Lane)
+			require.Equal(t, completion.LaneInteractive, job.Lane)
 		}
 		var metadata map[string]string
 		if m := fields["metadata"]; len(m) > 0 {

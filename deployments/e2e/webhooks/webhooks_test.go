@@ -185,7 +185,7 @@ func (i installation) response(t *testing.T) (id string) {
 	require.NoError(t, err)
 	now := time.Now()
 	job := completion.Job{
-		ID: completion.NewJobID(), Tenant: "local", Lane: completion.Interactive, State: completion.Queued, Model: "sim", Endpoint: completion.EndpointResponses,
+		ID: completion.NewJobID(), Tenant: "local", Lane: completion.LaneInteractive, State: completion.Queued, Model: "sim", Endpoint: completion.EndpointResponses,
 		Request: []byte(`{"model":"sim","input":"hello"}`), RetryAt: now.Add(time.Hour), CreatedAt: now, UpdatedAt: now,
 	}
 	_, _, err = store.New(db, store.Options{}).Add(t.Context(), &job)

@@ -14,7 +14,7 @@ import (
 )
 
 func enqueueOnce(t *testing.T, b *bundle) {
-	task := newTask(completion.Interactive)
+	task := newTask(completion.LaneInteractive)
 	b.enqueue(t, task)
 	require.ErrorIs(t, b.client.Enqueue(t.Context(), task), completion.ErrKnown, "waiting")
 
@@ -43,7 +43,7 @@ func enqueueOnce(t *testing.T, b *bundle) {
 func enqueueDelayed(t *testing.T, b *bundle) {
 	got := make(chan completion.Task, 1)
 	b.serve(t, into(got))
-	task := newTask(completion.Interactive)
+	task := newTask(completion.LaneInteractive)
 	task.At = time.Now().Add(300 * time.Millisecond)
 	b.enqueue(t, task)
 	require.ErrorIs(t, b.client.Enqueue(t.Context(), task), completion.ErrKnown)
@@ -53,16 +53,16 @@ func enqueueDelayed(t *testing.T, b *bundle) {
 
 func enqueueRefusesBadTask(t *testing.T, b *bundle) {
 	require.Error(t, b.client.Enqueue(t.Context(), newTask("express")))
-	require.Error(t, b.client.Enqueue(t.Context(), completion.Task{Lane: completion.Batch}))
+	require.Error(t, b.client.Enqueue(t.Context(), completion.Task{Lane: completion.LaneBatch}))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err := b.client.Enqueue(ctx, newTask(completion.Batch))
+	err := b.client.Enqueue(ctx, newTask(completion.LaneBatch))
 	require.Equal(t, completion.CodeUnavailable, completion.AsError(err).Code)
 	require.True(t, completion.AsError(err).Retryable)
 }
 
 func enqueueAll(t *testing.T, b *bundle) {
-	tasks := append(newTasks(601, completion.Interactive), newTasks(602, completion.Batch)...)
+	tasks := append(newTasks(601, completion.LaneInteractive), newTasks(602, completion.LaneBatch)...)
 	for i := range tasks {
 		if i%7 == 0 {
 			tasks[i].At = time.Now().Add(never)
@@ -70,7 +70,7 @@ func enqueueAll(t *testing.T, b *bundle) {
 	}
 	b.enqueue(t, tasks[0], tasks[600], tasks[601])
 	require.NoError(t, b.rc.ScriptFlush(t.Context()).Err())
-	bad := completion.Task{Lane: completion.Batch}
+	bad := completion.Task{Lane: completion.LaneBatch}
 	errs := b.client.EnqueueAll(t.Context(), append(tasks, bad, tasks[1]))
 	require.Len(t, errs, len(tasks)+2)
 	for i, err := range errs[:len(tasks)] {
@@ -96,7 +96,7 @@ func enqueueAll(t *testing.T, b *bundle) {
 }
 
 func enqueueAllSalvages(t *testing.T, b *bundle) {
-	ctx, task := t.Context(), newTask(completion.Interactive)
+	ctx, task := t.Context(), newTask(completion.LaneInteractive)
 	for name, spoil := range map[string]func(k string){
 		"archived": func(string) {
 			require.NoError(t, b.insp.ArchiveTask(string(task.Lane), id(task)))
@@ -129,7 +129,7 @@ func enqueueAllSalvages(t *testing.T, b *bundle) {
 
 func forget(t *testing.T, b *bundle) {
 	ctx := t.Context()
-	waiting, delayed, running := newTask(completion.Interactive), newTask(completion.Interactive), newTask(completion.Interactive)
+	waiting, delayed, running := newTask(completion.LaneInteractive), newTask(completion.LaneInteractive), newTask(completion.LaneInteractive)
 	delayed.At = time.Now().Add(never)
 	require.NoError(t, b.client.Forget(ctx, waiting), "unknown")
 	b.enqueue(t, running, waiting, delayed)
@@ -168,7 +168,7 @@ func fresh(t *testing.T, b *bundle) {
 
 func reviveDeadServer(t *testing.T, b *bundle) {
 	ctx := t.Context()
-	dead, alive := newTasks(105, completion.Interactive), newTasks(3, completion.Interactive)
+	dead, alive := newTasks(105, completion.LaneInteractive), newTasks(3, completion.LaneInteractive)
 	for _, task := range dead {
 		b.enqueue(t, task)
 		b.take(t, task, 15*time.Second) // the last heartbeat was 15 s ago
@@ -178,13 +178,13 @@ func reviveDeadServer(t *testing.T, b *bundle) {
 		b.take(t, task, 24*time.Second)
 	}
 	rung := make(chan completion.Lane, 1)
-	n, err := queue.NewClient(b.rc, func(l completion.Lane) { rung <- l }).Revive(ctx, completion.Interactive, queue.DeadAfter)
+	n, err := queue.NewClient(b.rc, func(l completion.Lane) { rung <- l }).Revive(ctx, completion.LaneInteractive, queue.DeadAfter)
 	require.NoError(t, err)
 	require.Equal(t, len(dead), n)
-	require.Equal(t, completion.Interactive, receive(t, rung), "the servers are woken")
+	require.Equal(t, completion.LaneInteractive, receive(t, rung), "the servers are woken")
 	require.Equal(t, queue.Depth{Pending: 105, Active: 3}, b.depth(t))
 	require.Zero(t, b.retried(t, dead[0]))
-	n, err = b.client.Revive(ctx, completion.Interactive, queue.DeadAfter)
+	n, err = b.client.Revive(ctx, completion.LaneInteractive, queue.DeadAfter)
 	require.NoError(t, err)
 	require.Zero(t, n)
 	got := make(chan completion.Task, len(dead))
@@ -197,7 +197,7 @@ func reviveDeadServer(t *testing.T, b *bundle) {
 
 func reviveRemains(t *testing.T, b *bundle) {
 	ctx, k := t.Context(), "asynq:{interactive}:"
-	leaseless, empty, orphan := newTask(completion.Interactive), newTask(completion.Interactive), newTask(completion.Interactive)
+	leaseless, empty, orphan := newTask(completion.LaneInteractive), newTask(completion.LaneInteractive), newTask(completion.LaneInteractive)
 	for _, task := range []completion.Task{leaseless, empty} {
 		b.enqueue(t, task)
 		b.take(t, task, 0)
@@ -206,7 +206,7 @@ func reviveRemains(t *testing.T, b *bundle) {
 	require.NoError(t, b.rc.HDel(ctx, k+"t:"+id(empty), "msg").Err())
 	require.NoError(t, b.rc.ZAdd(ctx, k+"lease", redis.Z{Member: id(orphan)}).Err())
 	require.Eventually(t, func() bool { // an orphaned lease hides a missing one until the next call
-		_, err := b.client.Revive(ctx, completion.Interactive, queue.DeadAfter)
+		_, err := b.client.Revive(ctx, completion.LaneInteractive, queue.DeadAfter)
 		require.NoError(t, err)
 		return b.depth(t) == queue.Depth{Pending: 1}
 	}, patience, time.Millisecond)

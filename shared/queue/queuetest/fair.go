@@ -15,7 +15,7 @@ import (
 
 // of returns n tasks of the tenant.
 func of(tenant string, n int) []completion.Task {
-	tasks := newTasks(n, completion.Interactive)
+	tasks := newTasks(n, completion.LaneInteractive)
 	for i := range tasks {
 		tasks[i].Ref.Tenant = tenant
 	}
@@ -128,7 +128,7 @@ func givenBackComesFirst(t *testing.T, b *bundle) {
 	next, stop := b.oneByOne(t)
 	require.Equal(t, line[0], own(next))
 	stop() // its handler says that the task is another's, as a dead worker would say nothing
-	n, err := b.client.Revive(ctx, completion.Interactive, 0)
+	n, err := b.client.Revive(ctx, completion.LaneInteractive, 0)
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
 
@@ -137,7 +137,7 @@ func givenBackComesFirst(t *testing.T, b *bundle) {
 	stop()
 	old := float64(time.Now().Add(20 * time.Second).Unix()) // the last heartbeat was 10 s ago
 	require.NoError(t, b.rc.ZAdd(ctx, k+"lease", redis.Z{Member: id(line[0]), Score: old}).Err())
-	n, err = b.client.Reclaim(ctx, completion.Interactive, []completion.Ref{line[0].Ref, line[1].Ref})
+	n, err = b.client.Reclaim(ctx, completion.LaneInteractive, []completion.Ref{line[0].Ref, line[1].Ref})
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
 
@@ -151,11 +151,11 @@ func givenBackComesFirst(t *testing.T, b *bundle) {
 func foreignIDs(t *testing.T, b *bundle) {
 	ids := []string{"junk", ":", ":x", "x:", "a:b:c", "A:b", "a b:c", "*:x", "a:*", "#:1", "acme:jo b", "\u00e9:x", "a\n:b", "%a:%b", "}:{"}
 	for _, foreign := range ids {
-		b.poisonAs(t, completion.Interactive, foreign, "something", "junk")
+		b.poisonAs(t, completion.LaneInteractive, foreign, "something", "junk")
 	}
-	old := newTask(completion.Interactive)
+	old := newTask(completion.LaneInteractive)
 	b.poisonAs(t, old.Lane, old.Ref.Job, "completion", fmt.Sprintf(`{"v":1,"tenant":%q,"job":%q}`, old.Ref.Tenant, old.Ref.Job))
-	own := newTask(completion.Interactive)
+	own := newTask(completion.LaneInteractive)
 	b.enqueue(t, own)
 	got := make(chan completion.Task, 2)
 	b.serve(t, into(got))
@@ -165,7 +165,7 @@ func foreignIDs(t *testing.T, b *bundle) {
 
 func remainsAreDropped(t *testing.T, b *bundle) {
 	ctx, k := t.Context(), "asynq:{interactive}:"
-	gone, twice, last := newTask(completion.Interactive), newTask(completion.Interactive), newTask(completion.Interactive)
+	gone, twice, last := newTask(completion.LaneInteractive), newTask(completion.LaneInteractive), newTask(completion.LaneInteractive)
 	alone := of("alone", 1)[0]
 	b.enqueue(t, alone, gone, twice, last)
 	require.NoError(t, b.rc.LPush(ctx, k+"pending", id(twice)).Err())
@@ -174,7 +174,7 @@ func remainsAreDropped(t *testing.T, b *bundle) {
 	require.Equal(t, twice, next())
 	require.Equal(t, last, next())
 	require.Equal(t, queue.Depth{Pending: 1, Active: 1}, b.depth(t), "the second of the two")
-	extra := newTask(completion.Interactive)
+	extra := newTask(completion.LaneInteractive)
 	b.enqueue(t, extra)
 	require.Equal(t, extra, next())
 	stop()

@@ -151,7 +151,7 @@ func admitNeverTooMany(t *testing.T, b *bundle) {
 	require.Equal(t, queue.Depth{Pending: limit}, b.depth(t))
 	require.NoError(t, b.client.Admit(t.Context(), of("other", 1)[0], 1), "each tenant for itself")
 	batch := line[49]
-	batch.Lane = completion.Batch
+	batch.Lane = completion.LaneBatch
 	require.NoError(t, b.client.Admit(t.Context(), batch, 1), "each lane for itself")
 }
 
@@ -217,11 +217,11 @@ func admitLongPending(t *testing.T, b *bundle) {
 func admitNoQuestion(t *testing.T, b *bundle) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	task := newTask(completion.Batch)
+	task := newTask(completion.LaneBatch)
 	require.NoError(t, b.client.Admit(ctx, task, 0))
 	require.NoError(t, b.client.Admit(ctx, task, -1))
 	require.Equal(t, completion.CodeUnavailable, completion.AsError(b.client.Admit(ctx, task, 1)).Code)
 	require.Equal(t, completion.CodeUnavailable, completion.AsError(b.client.Withdraw(ctx, task)).Code)
-	require.Error(t, b.client.Admit(t.Context(), completion.Task{Lane: completion.Batch}, 1))
+	require.Error(t, b.client.Admit(t.Context(), completion.Task{Lane: completion.LaneBatch}, 1))
 	require.NotErrorIs(t, b.client.Admit(ctx, task, 1), queue.ErrFull)
 }

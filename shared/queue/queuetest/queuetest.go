@@ -122,7 +122,7 @@ func (b *bundle) onWake(lane completion.Lane) func(func()) (func(), error) {
 func (b *bundle) serve(t *testing.T, h queue.Handler, set ...func(*queue.Config)) (stop func()) {
 	t.Helper()
 	cfg := queue.Config{
-		Lane: completion.Interactive, Slots: 4, Handler: h, MaxWait: never,
+		Lane: completion.LaneInteractive, Slots: 4, Handler: h, MaxWait: never,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	for _, f := range set {
@@ -144,7 +144,7 @@ func (b *bundle) serve(t *testing.T, h queue.Handler, set ...func(*queue.Config)
 
 func (b *bundle) depth(t *testing.T) queue.Depth {
 	t.Helper()
-	d, err := b.client.Depth(t.Context(), completion.Interactive)
+	d, err := b.client.Depth(t.Context(), completion.LaneInteractive)
 	require.NoError(t, err)
 	return d
 }

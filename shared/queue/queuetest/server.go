@@ -20,7 +20,7 @@ func wakeEndsTheWait(t *testing.T, b *bundle) {
 	b.serve(t, into(got))
 	b.serve(t, into(got))
 	for range 50 {
-		task := newTask(completion.Interactive)
+		task := newTask(completion.LaneInteractive)
 		b.enqueue(t, task)
 		require.Equal(t, task, receive(t, got), "the servers poll once in an hour")
 		b.becomes(t, queue.Depth{}) // often both wait again by now
@@ -39,7 +39,7 @@ func againIsNotCounted(t *testing.T, b *bundle) {
 		}
 		return nil
 	})
-	task := newTask(completion.Interactive)
+	task := newTask(completion.LaneInteractive)
 	b.enqueue(t, task)
 	for range times {
 		receive(t, got)
@@ -66,7 +66,7 @@ func errorsComeAgain(t *testing.T, b *bundle) {
 		started <- struct{}{}
 		return (<-next)()
 	})
-	task := newTask(completion.Interactive)
+	task := newTask(completion.LaneInteractive)
 	b.enqueue(t, task)
 	for i, answer := range answers {
 		require.Eventually(t, func() bool {
@@ -88,23 +88,23 @@ func errorsComeAgain(t *testing.T, b *bundle) {
 func poisonIsArchived(t *testing.T, b *bundle) {
 	got := make(chan completion.Task, 1)
 	b.serve(t, into(got))
-	tasks := newTasks(4, completion.Interactive)
+	tasks := newTasks(4, completion.LaneInteractive)
 	b.poison(t, tasks[0], "completion", `{"v":2,"tenant":"acme","job":"x"}`)
 	b.poison(t, tasks[1], "completion", `{"v":1,"tenant":"*","job":"x"}`)
 	b.poison(t, tasks[2], "completion", `junk`)
 	b.poison(t, tasks[3], "something", `{"v":1,"tenant":"acme","job":"x"}`)
 	b.becomes(t, queue.Depth{Archived: 4})
-	listed, err := b.client.Poison(t.Context(), completion.Interactive)
+	listed, err := b.client.Poison(t.Context(), completion.LaneInteractive)
 	require.NoError(t, err)
 	require.Len(t, listed, 4)
 	for _, p := range listed {
 		require.Contains(t, p.Why, "cannot be read")
 		require.WithinDuration(t, time.Now(), p.At, patience)
 	}
-	none, err := b.client.Poison(t.Context(), completion.Batch)
+	none, err := b.client.Poison(t.Context(), completion.LaneBatch)
 	require.NoError(t, err)
 	require.Empty(t, none)
-	b.enqueue(t, newTask(completion.Interactive))
+	b.enqueue(t, newTask(completion.LaneInteractive))
 	receive(t, got)
 	for _, err := range b.client.EnqueueAll(t.Context(), tasks) {
 		require.NoError(t, err, "the job is enqueued anew")
@@ -120,14 +120,14 @@ func ackIsRepaired(t *testing.T, b *bundle) {
 	b.rc.AddHook(faults)
 	var n atomic.Int32
 	b.serve(t, func(context.Context, completion.Task) error { n.Add(1); return nil })
-	b.enqueue(t, newTask(completion.Interactive))
+	b.enqueue(t, newTask(completion.LaneInteractive))
 	require.Eventually(t, func() bool { return faults.left() == 0 }, patience, time.Millisecond)
 	b.becomes(t, queue.Depth{})
 	require.EqualValues(t, 1, n.Load(), "the finished task does not run again")
 }
 
 func notMineIsLeftAlone(t *testing.T, b *bundle) {
-	task := newTask(completion.Interactive)
+	task := newTask(completion.LaneInteractive)
 	b.enqueue(t, task)
 	asked := make(chan struct{})
 	stop := b.serve(t, func(context.Context, completion.Task) error {
@@ -157,7 +157,7 @@ func lostLease(t *testing.T, b *bundle) {
 		started <- ctx
 		return <-finish
 	}, func(c *queue.Config) { c.Slots = 1 })
-	first, second := newTask(completion.Interactive), newTask(completion.Interactive)
+	first, second := newTask(completion.LaneInteractive), newTask(completion.LaneInteractive)
 	b.enqueue(t, first)
 	ctx := receive(t, started)
 	require.Eventually(t, func() bool { // the first cancels may come before asynq listens
@@ -188,7 +188,7 @@ func slotsAreRespected(t *testing.T, b *bundle) {
 		busy.Add(-1)
 		return nil
 	}, func(c *queue.Config) { c.Slots = slots })
-	b.enqueue(t, newTasks(30, completion.Interactive)...)
+	b.enqueue(t, newTasks(30, completion.LaneInteractive)...)
 	for range slots {
 		receive(t, started)
 	}
@@ -199,14 +199,14 @@ func slotsAreRespected(t *testing.T, b *bundle) {
 }
 
 func lanesAreSeparate(t *testing.T, b *bundle) {
-	tasks := newTasks(100, completion.Batch)
+	tasks := newTasks(100, completion.LaneBatch)
 	full, finish := make(chan struct{}, len(tasks)), make(chan struct{})
 	defer close(finish)
 	b.serve(t, func(context.Context, completion.Task) error {
 		full <- struct{}{}
 		<-finish
 		return nil
-	}, func(c *queue.Config) { c.Lane, c.Slots = completion.Batch, 1 })
+	}, func(c *queue.Config) { c.Lane, c.Slots = completion.LaneBatch, 1 })
 	got := make(chan completion.Task, 20)
 	b.serve(t, into(got), func(c *queue.Config) { c.Slots = 1 })
 	for _, err := range b.client.EnqueueAll(t.Context(), tasks) {
@@ -214,8 +214,8 @@ func lanesAreSeparate(t *testing.T, b *bundle) {
 	}
 	receive(t, full)
 	for range 20 {
-		b.enqueue(t, newTask(completion.Interactive))
-		require.Equal(t, completion.Interactive, receive(t, got).Lane)
+		b.enqueue(t, newTask(completion.LaneInteractive))
+		require.Equal(t, completion.LaneInteractive, receive(t, got).Lane)
 	}
 }
 
@@ -228,7 +228,7 @@ func redisIsWiped(t *testing.T, b *bundle) {
 	})
 	_, err := b.client.Fresh(ctx)
 	require.NoError(t, err)
-	running, waiting := newTask(completion.Interactive), newTask(completion.Interactive)
+	running, waiting := newTask(completion.LaneInteractive), newTask(completion.LaneInteractive)
 	b.enqueue(t, running)
 	receive(t, got)
 	waiting.At = time.Now().Add(never)
@@ -251,7 +251,7 @@ func scriptsAreFlushed(t *testing.T, b *bundle) {
 	b.serve(t, into(got))
 	for range 5 {
 		require.NoError(t, b.rc.ScriptFlush(t.Context()).Err())
-		b.enqueue(t, newTask(completion.Interactive))
+		b.enqueue(t, newTask(completion.LaneInteractive))
 		receive(t, got)
 		b.becomes(t, queue.Depth{})
 	}

@@ -20,13 +20,13 @@ func handlersFinish(t *testing.T, b *bundle) {
 		<-finish
 		return nil
 	})
-	b.enqueue(t, newTask(completion.Interactive))
+	b.enqueue(t, newTask(completion.LaneInteractive))
 	ctx := receive(t, started)
 	go func() {
 		defer close(stopped)
 		stop()
 	}()
-	late := newTask(completion.Interactive)
+	late := newTask(completion.LaneInteractive)
 	require.NoError(t, ctx.Err(), "the grace lasts 20 s")
 	close(finish)
 	receive(t, stopped)
@@ -35,7 +35,7 @@ func handlersFinish(t *testing.T, b *bundle) {
 }
 
 func contextEndsAfterGrace(t *testing.T, b *bundle) {
-	task := newTask(completion.Interactive)
+	task := newTask(completion.LaneInteractive)
 	b.enqueue(t, task)
 	started, cause := make(chan struct{}), make(chan error, 1)
 	stop := b.serve(t, func(ctx context.Context, _ completion.Task) error {
@@ -55,7 +55,7 @@ func contextEndsAfterGrace(t *testing.T, b *bundle) {
 }
 
 func drainLimit(t *testing.T, b *bundle) {
-	task := newTask(completion.Interactive)
+	task := newTask(completion.LaneInteractive)
 	b.enqueue(t, task)
 	started, finish, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	stop := b.serve(t, func(context.Context, completion.Task) error {
@@ -82,12 +82,12 @@ func stopRacesWithStart(t *testing.T, b *bundle) {
 		runs[task.Ref.Job]++
 		return nil
 	}
-	tasks := newTasks(rounds*4, completion.Interactive)
+	tasks := newTasks(rounds*4, completion.LaneInteractive)
 	var wg sync.WaitGroup
 	for i := range rounds {
 		ctx, cancel := context.WithCancel(t.Context())
 		wg.Go(func() {
-			cfg := queue.Config{Lane: completion.Interactive, Slots: 2, Handler: count, MaxWait: never, OnWake: b.onWake(completion.Interactive)}
+			cfg := queue.Config{Lane: completion.LaneInteractive, Slots: 2, Handler: count, MaxWait: never, OnWake: b.onWake(completion.LaneInteractive)}
 			if err := queue.NewServer(b.rc, cfg).Run(ctx); err != nil {
 				t.Errorf("run: %s", err)
 			}
@@ -121,7 +121,7 @@ func badConfig(t *testing.T, b *bundle) {
 	}
 	deaf := errors.New("no wake-ups")
 	err = queue.NewServer(b.rc, queue.Config{
-		Lane: completion.Batch, Slots: 1,
+		Lane: completion.LaneBatch, Slots: 1,
 		Handler: func(context.Context, completion.Task) error { return nil },
 		OnWake:  func(func()) (func(), error) { return nil, deaf },
 	}).Run(t.Context())

@@ -15,7 +15,7 @@ import (
 func addRoundTrip(t *testing.T, s *store.Store) {
 	nasty := json.RawMessage("{\"a\" : \"\\u0000 \\ud83d '\\\\' ? ?0 {{.}} é😀\\n\", \"n\":1.50e3}")
 	want := add(t, s, func(j *completion.Job) {
-		j.Request, j.Model, j.Lane = nasty, `m'"?\é😀`, completion.Batch
+		j.Request, j.Model, j.Lane = nasty, `m'"?\é😀`, completion.LaneBatch
 		j.Metadata = map[string]string{"k'": `v"?\é`, "": "empty", "nul": "a\x00b", "text": `\u0000`}
 		j.IdempotencyKey, j.BodyHash, j.RequestID = "k?'", "h", "req_1"
 		j.Endpoint, j.Stored = completion.EndpointEmbeddings, true
@@ -54,7 +54,7 @@ func addManyAtOnce(t *testing.T, s *store.Store) {
 	for i := range ids {
 		wg.Go(func() {
 			at := now()
-			job := completion.Job{ID: completion.NewJobID(), Tenant: "acme", Lane: completion.Batch, State: completion.Queued, Model: "m", Request: []byte(`{}`), IdempotencyKey: "k", BodyHash: "h", CreatedAt: at, UpdatedAt: at}
+			job := completion.Job{ID: completion.NewJobID(), Tenant: "acme", Lane: completion.LaneBatch, State: completion.Queued, Model: "m", Request: []byte(`{}`), IdempotencyKey: "k", BodyHash: "h", CreatedAt: at, UpdatedAt: at}
 			stored, created, err := s.Add(t.Context(), &job)
 			if err != nil {
 				t.Errorf("add: %v", err)

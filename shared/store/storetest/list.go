@@ -43,16 +43,16 @@ func listPages(t *testing.T, s *store.Store) {
 
 func listFilters(t *testing.T, s *store.Store) {
 	list := inOrder(t, s, "a", 3)
-	batch := add(t, s, func(j *completion.Job) { j.Lane, j.Model = completion.Batch, "other'" })
+	batch := add(t, s, func(j *completion.Job) { j.Lane, j.Model = completion.LaneBatch, "other'" })
 	claim(t, s, list[0], "w")
 	for name, c := range map[string]struct {
 		query store.Query
 		want  int
 	}{
 		"state":  {store.Query{State: completion.Running}, 1},
-		"lane":   {store.Query{Lane: completion.Batch}, 1},
+		"lane":   {store.Query{Lane: completion.LaneBatch}, 1},
 		"model":  {store.Query{Model: "other'"}, 1},
-		"none":   {store.Query{State: completion.Running, Lane: completion.Batch}, 0},
+		"none":   {store.Query{State: completion.Running, Lane: completion.LaneBatch}, 0},
 		"after":  {store.Query{CreatedAfter: batch.CreatedAt.Add(-time.Microsecond)}, 1},
 		"before": {store.Query{CreatedBefore: batch.CreatedAt}, 3},
 		"limit":  {store.Query{Limit: 1000}, 4},
@@ -104,7 +104,7 @@ func orphansOnlyLost(t *testing.T, s *store.Store) {
 	found, err := s.Orphans(t.Context(), at.Add(-10*time.Second), at, "", 100)
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{lost.ID, due.ID}, ids(found))
-	require.Equal(t, completion.Interactive, found[0].Lane)
+	require.Equal(t, completion.LaneInteractive, found[0].Lane)
 	require.Nil(t, found[0].Request)
 }
 

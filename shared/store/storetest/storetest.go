@@ -96,7 +96,7 @@ func add(t *testing.T, s *store.Store, change ...func(*completion.Job)) completi
 	t.Helper()
 	at := now()
 	job := completion.Job{
-		ID: completion.NewJobID(), Tenant: "acme", Lane: completion.Interactive, State: completion.Queued, Model: "m",
+		ID: completion.NewJobID(), Tenant: "acme", Lane: completion.LaneInteractive, State: completion.Queued, Model: "m",
 		Request: json.RawMessage(`{"messages":[]}`), CreatedAt: at, UpdatedAt: at,
 	}
 	for _, c := range change {

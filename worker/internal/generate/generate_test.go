@@ -243,9 +243,9 @@ type bundle struct {
 }
 
 func setup(up *model) *bundle {
-	m := &memory{job: completion.Job{ID: "job_1", Tenant: "t", Lane: completion.Interactive, State: completion.Queued, Model: "m", Request: []byte(`{"messages":[{"role":"user","content":"hello"}]}`)}}
+	m := &memory{job: completion.Job{ID: "job_1", Tenant: "t", Lane: completion.LaneInteractive, State: completion.Queued, Model: "m", Request: []byte(`{"messages":[{"role":"user","content":"hello"}]}`)}}
 	return &bundle{m: m, up: up, gen: generate.New(m, m, up, generate.Options{
-		Worker: "w", Attempts: map[completion.Lane]int{completion.Interactive: 3}, GenerationLimit: time.Minute, PublishLimit: time.Minute,
+		Worker: "w", Attempts: map[completion.Lane]int{completion.LaneInteractive: 3}, GenerationLimit: time.Minute, PublishLimit: time.Minute,
 		Backoff: generate.Backoff{Base: time.Second, Max: 10 * time.Second},
 	}, slog.New(slog.DiscardHandler))}
 }
@@ -521,7 +521,7 @@ func TestHandle_GarbageChunk(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(&model{})
-		b.gen = generate.New(b.m, b.m, garbage{}, generate.Options{Worker: "w", Attempts: map[completion.Lane]int{completion.Interactive: 1}, GenerationLimit: time.Minute, PublishLimit: time.Minute}, slog.New(slog.DiscardHandler))
+		b.gen = generate.New(b.m, b.m, garbage{}, generate.Options{Worker: "w", Attempts: map[completion.Lane]int{completion.LaneInteractive: 1}, GenerationLimit: time.Minute, PublishLimit: time.Minute}, slog.New(slog.DiscardHandler))
 		require.NoError(t, b.handle(t.Context()))
 		require.Equal(t, completion.CodeUpstreamGarbage, b.m.job.Error.Code)
 	})
