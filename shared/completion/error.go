@@ -47,6 +47,9 @@ const (
 	CodeUpstreamGarbage  Code = "upstream_invalid"
 	CodeAnswerTooLarge   Code = "answer_too_large"
 	CodeDiverged         Code = "stream_diverged"
+	CodeFileInUse        Code = "file_in_use"
+	CodeBatchOver        Code = "batch_not_live"
+	CodeBatchNotOver     Code = "batch_not_retryable"
 )
 
 // Kind is what follows from a code.
@@ -97,6 +100,9 @@ var kinds = map[Code]Kind{
 	CodeUpstreamRejected: {http.StatusBadRequest, typeInvalid, false, "The upstream refused the request."},
 	CodeUpstreamGarbage:  {http.StatusBadGateway, typeServer, true, "The upstream sent what is not a chat completion stream."},
 	CodeDiverged:         {http.StatusBadGateway, typeServer, false, "The answer had to be generated again, and differs from what was sent so far."},
+	CodeFileInUse:        {http.StatusConflict, typeInvalid, false, "A batch that has not ended reads this file."},
+	CodeBatchOver:        {http.StatusConflict, typeInvalid, false, "The batch has ended, or is about to."},
+	CodeBatchNotOver:     {http.StatusConflict, typeInvalid, false, "Only a batch that has ended with lines that failed or expired can be tried again."},
 	CodeAnswerTooLarge:   {http.StatusBadGateway, typeServer, false, "The upstream's answer is larger than the limit."},
 }
 

@@ -15,6 +15,8 @@ const (
 	EventStarted   EventType = "started"  // a new attempt: drop what earlier attempts said
 	EventDelta     EventType = "delta"    // what upstream chunks added
 	EventRetrying  EventType = "retrying" // this attempt failed, another will come
+	EventLines     EventType = "lines"    // of a batch: lines that have ended
+	EventProgress  EventType = "progress" // of a batch: where it stands
 	EventStoring   EventType = "storing"  // the attempt is over, its outcome is kept here until the store is back (I2)
 	EventCompleted EventType = "completed"
 	EventFailed    EventType = "failed"
@@ -55,6 +57,11 @@ type Event struct {
 	Partial      json.RawMessage `json:"partial,omitempty"` // failed, cancelled, expired: the chat.completion so far
 	Usage        json.RawMessage `json:"usage,omitempty"`
 	FinishReason string          `json:"finish_reason,omitempty"`
+
+	// Lines (lines) holds for each line what the batch's output has for it, and "line", its number. An answer that is too
+	// large for an event is left out, with "truncated": true in its place.
+	Lines []json.RawMessage `json:"lines,omitempty"`
+	Batch json.RawMessage   `json:"batch,omitempty"` // of a batch: started, progress, lines and final ones: the batch, without its errors
 }
 
 // Encode renders e as one line of JSON. Raw parts keep their bytes, unlike with json.Marshal, which would re-escape
@@ -75,13 +82,8 @@ func (e *Event) Encode() ([]byte, error) {
 	b = append(b, `,"at":"`...)
 	b = e.At.UTC().AppendFormat(b, time.RFC3339Nano)
 	b = append(b, '"')
-	if len(e.Chunks) > 0 {
-		b = append(b, `,"chunks":`...)
-		for i, c := range e.Chunks {
-			b = append(append(b, "[,"[min(i, 1)]), c...)
-		}
-		b = append(b, ']')
-	}
+	b = appendList(b, `,"chunks":`, e.Chunks)
+	b = appendList(b, `,"lines":`, e.Lines)
 	if e.Type == EventDelta {
 		return append(b, '}'), nil
 	}
@@ -96,9 +98,12 @@ func (e *Event) Encode() ([]byte, error) {
 func (e *Event) Fits() bool { return len(e.Result)+len(e.Partial) <= MaxEventBytes-8<<10 }
 
 func (e *Event) sizeHint() int {
-	n := 128 + len(e.Result) + len(e.Partial) + len(e.Usage)
+	n := 128 + len(e.Result) + len(e.Partial) + len(e.Usage) + len(e.Batch)
 	for _, c := range e.Chunks {
 		n += len(c) + 1
+	}
+	for _, l := range e.Lines {
+		n += len(l) + 1
 	}
 	return n
 }
@@ -126,6 +131,7 @@ func (e *Event) appendRest(b []byte) ([]byte, error) {
 		{key: "partial", raw: e.Partial},
 		{key: "usage", raw: e.Usage},
 		{key: "finish_reason", value: omitEmpty(e.FinishReason)},
+		{key: "batch", raw: e.Batch},
 	} {
 		if f.value == nil && len(f.raw) == 0 {
 			continue
@@ -141,6 +147,17 @@ func (e *Event) appendRest(b []byte) ([]byte, error) {
 		b = append(b, raw...)
 	}
 	return b, nil
+}
+
+func appendList(b []byte, key string, list []json.RawMessage) []byte {
+	if len(list) == 0 {
+		return b
+	}
+	b = append(b, key...)
+	for i, c := range list {
+		b = append(append(b, "[,"[min(i, 1)]), c...)
+	}
+	return append(b, ']')
 }
 
 func omitEmpty(s string) any {

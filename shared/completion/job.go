@@ -27,6 +27,9 @@ type Job struct {
 	Deadline        time.Time // the job must have ended by then, or expires; zero: none
 	RetryOf         string    // the job that this one was made from to try it again; empty: none
 	Stored          bool      // the OpenAI endpoints show the job, until it is deleted there
+	Batch           string    // the batch that the job is a line of; empty: none
+	Line            int       // its number in the batch's file, from 1
+	CustomID        string    // the line's own name
 	RequestID       string    // of the HTTP request that made the job; it goes along to the upstream
 
 	Upstream     string          // name of the upstream that served the latest attempt, never its address

@@ -67,10 +67,11 @@ func (w *Webhook) Wants(notice string) bool {
 // NoticeTest is the type of the notice that is sent when somebody tries a webhook out; it needs no subscription.
 const NoticeTest = "webhook.test"
 
-// NoticeTypes are the types of notices that webhooks can ask for. A job of /v1/responses has one of either kind.
+// NoticeTypes are the types of notices that webhooks can ask for. A job of /v1/responses has one of either kind, a line of a batch has none.
 var NoticeTypes = []string{
 	"job.completed", "job.failed", "job.cancelled", "job.expired",
 	"response.completed", "response.failed", "response.incomplete", "response.cancelled",
+	"batch.completed", "batch.failed", "batch.expired", "batch.cancelled",
 }
 
 // ValidEvents reports what is wrong with a webhook's list of events: each is one of NoticeTypes, or the first part of
