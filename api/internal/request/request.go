@@ -39,13 +39,18 @@ type Job struct {
 }
 
 // Object reads a body that must be a JSON object. Its errors are of type *completion.Error.
-func Object(body []byte) (gjson.Result, error) {
-	if err := wellFormed(body); err != nil {
+func Object(body []byte) (gjson.Result, error) { return object(body, "body") }
+
+// Line is Object for a line of a file.
+func Line(line []byte) (gjson.Result, error) { return object(line, "line") }
+
+func object(text []byte, noun string) (gjson.Result, error) {
+	if err := wellFormed(text, noun); err != nil {
 		return gjson.Result{}, err
 	}
-	root := gjson.ParseBytes(body)
+	root := gjson.ParseBytes(text)
 	if !root.IsObject() {
-		return gjson.Result{}, completion.Invalid("", "The body must be a JSON object.")
+		return gjson.Result{}, completion.Invalid("", "The %s must be a JSON object.", noun)
 	}
 	return root, nil
 }
@@ -97,7 +102,7 @@ func (j *Job) field(name string, v gjson.Result) (err error) {
 			err = completion.Invalid("lane", "The lane must be %q or %q.", completion.LaneInteractive, completion.LaneBatch)
 		}
 	case "metadata":
-		j.Metadata, err = Metadata(v)
+		j.Metadata, err = Metadata(v, "metadata")
 	case "timeout", "deadline":
 		err = j.limit(name, v)
 	default:
@@ -132,18 +137,18 @@ func (j *Job) limit(name string, v gjson.Result) error {
 	return nil
 }
 
-// Metadata reads a caller's own labels, which are the member "metadata" of a body; nil for null.
-func Metadata(v gjson.Result) (map[string]string, error) {
+// Metadata reads a caller's own labels, found at path at; nil for null.
+func Metadata(v gjson.Result, at string) (map[string]string, error) {
 	if v.Type == gjson.Null { // also: it is not there
 		return nil, nil
 	}
 	if !v.IsObject() {
-		return nil, completion.Invalid("metadata", "Metadata must be an object of strings.")
+		return nil, completion.Invalid(at, "Metadata must be an object of strings.")
 	}
 	pairs := map[string]string{}
 	var err error
 	v.ForEach(func(k, v gjson.Result) bool {
-		switch path := "metadata." + shorten(k.Str); {
+		switch path := join(at, k.Str); {
 		case v.Type != gjson.String:
 			err = completion.Invalid(path, "A metadata value must be a string.")
 		case k.Str == "" || utf8.RuneCountInString(k.Str) > MaxMetadataKey:
@@ -155,7 +160,7 @@ func Metadata(v gjson.Result) (map[string]string, error) {
 		return err == nil
 	})
 	if err == nil && len(pairs) > MaxMetadata {
-		err = completion.Invalid("metadata", "At most %d pairs of metadata are allowed.", MaxMetadata)
+		err = completion.Invalid(at, "At most %d pairs of metadata are allowed.", MaxMetadata)
 	}
 	return pairs, err
 }

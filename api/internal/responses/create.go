@@ -87,7 +87,7 @@ func (f *Face) read(ctx context.Context, job *completion.Job, body []byte) (form
 		err = response.Check(job.Request)
 	}
 	if err == nil {
-		job.Metadata, err = request.Metadata(root.Get("metadata"))
+		job.Metadata, err = request.Metadata(root.Get("metadata"), "metadata")
 	}
 	if err != nil {
 		return form{}, err
