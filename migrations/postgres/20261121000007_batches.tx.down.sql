@@ -20,6 +20,8 @@ CREATE INDEX job_deadline ON job (deadline) WHERE state = 'queued' AND deadline 
 --bun:split
 DROP TRIGGER IF EXISTS job_ended ON job;
 --bun:split
+ALTER TABLE job DROP COLUMN IF EXISTS returned;
+--bun:split
 ALTER TABLE job DROP COLUMN IF EXISTS custom_id;
 --bun:split
 ALTER TABLE job DROP COLUMN IF EXISTS line;

@@ -1,9 +1,12 @@
 -- batch, line, custom_id: the job is a line of a batch. Lists of a tenant's jobs leave lines out, and so do their indexes.
+-- returned: attempts that were handed back, and count for nothing.
 ALTER TABLE job ADD COLUMN IF NOT EXISTS batch text;
 --bun:split
 ALTER TABLE job ADD COLUMN IF NOT EXISTS line integer;
 --bun:split
 ALTER TABLE job ADD COLUMN IF NOT EXISTS custom_id text;
+--bun:split
+ALTER TABLE job ADD COLUMN IF NOT EXISTS returned integer NOT NULL DEFAULT 0;
 --bun:split
 CREATE UNIQUE INDEX IF NOT EXISTS job_batch ON job (batch, line) WHERE batch IS NOT NULL;
 --bun:split

@@ -1,4 +1,5 @@
 -- batch, line, custom_id: the job is a line of a batch. Lists of a tenant's jobs leave lines out, and so do their indexes.
+-- returned: attempts that were handed back, and count for nothing.
 -- The table is made anew, as before, and with it the trigger.
 CREATE TABLE job_with_batch (
     id               TEXT        NOT NULL PRIMARY KEY,
@@ -33,7 +34,8 @@ CREATE TABLE job_with_batch (
     stored           BOOLEAN     NOT NULL DEFAULT false,
     batch            TEXT,
     line             INTEGER,
-    custom_id        TEXT
+    custom_id        TEXT,
+    returned         INTEGER     NOT NULL DEFAULT 0
 );
 --bun:split
 INSERT INTO job_with_batch (
