@@ -120,6 +120,13 @@ func (s *script) serve(w http.ResponseWriter, r *http.Request, at string) {
 	}
 }
 
+// change changes the script while it is served.
+func (s *script) change(do func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	do()
+}
+
 // count is how often the script served that.
 func (s *script) count(at string) (n int) {
 	s.mu.Lock()
@@ -239,7 +246,7 @@ func TestBatchRun_Invalid(t *testing.T) {
 // TestBatchRun_Resume breaks runs in each place, and goes on with them.
 func TestBatchRun_Resume(t *testing.T) {
 	t.Parallel()
-	for name, break_ := range map[string]func(*desk){
+	for name, cut := range map[string]func(*desk){
 		"create not served":    func(d *desk) { d.faults["POST /v1/batches"] = 9 },
 		"create served":        func(d *desk) { d.lost["POST /v1/batches"] = 9 },
 		"killed before upload": func(d *desk) { d.faults["POST /v1/files"] = 1 },
@@ -248,10 +255,10 @@ func TestBatchRun_Resume(t *testing.T) {
 			t.Parallel()
 			d := newDesk(t)
 			args := []string{"run", d.in, "-o", d.out, "--window", "1h"}
-			break_(d)
+			cut(d)
 			state := d.out + ".sluice"
 			require.Equal(t, 1, d.run(t.Context(), args...), d.told.String())
-			d.faults, d.lost = map[string]int{}, map[string]int{}
+			d.change(func() { d.faults, d.lost = map[string]int{}, map[string]int{} })
 			if name == "killed before upload" {
 				require.NoFileExists(t, state, "nothing is left to go on with")
 				require.Zero(t, d.run(t.Context(), args...), d.told.String())
@@ -315,9 +322,7 @@ func TestBatchRun_Interrupted(t *testing.T) {
 	var s batchState
 	require.NoError(t, json.Unmarshal([]byte(d.read(d.out+".sluice")), &s))
 	require.Equal(t, "batch_1", s.Batch)
-	d.mu.Lock()
-	d.batch.State, d.hold = completion.BatchCompleted, nil
-	d.mu.Unlock()
+	d.change(func() { d.batch.State, d.hold = completion.BatchCompleted, nil })
 	require.Zero(t, d.run(t.Context(), "run", d.in, "-o", d.out, "--resume"), d.told.String())
 	require.Equal(t, d.output["file-out"], d.read(d.out))
 }
