@@ -93,11 +93,10 @@ func (c *cluster) occupy(file string, in input) occupation {
 
 // busy waits until a batch has all slots that it can fill.
 func (c *cluster) busy(ctx context.Context, id string, in input) error {
-	_, err := c.await(ctx, id, func(b client.Batch) bool {
+	return c.await(ctx, id, func(b client.Batch) bool {
 		n, err := c.generating(ctx)
 		return err == nil && n >= min(slots, in.lines) || b.Counts.Ended() >= min(slots, in.lines)
 	})
-	return err
 }
 
 // generating is how many answers the simulated model is giving.
@@ -123,29 +122,27 @@ func (c *cluster) generating(ctx context.Context) (int, error) {
 // again makes another batch of the file whenever one ends, until ctx does, and returns the last one's id.
 func (c *cluster) again(ctx context.Context, id, file string) (string, error) {
 	for {
-		_, err := c.await(ctx, id, func(b client.Batch) bool { return b.State.Final() })
-		if err == nil {
-			var next client.Batch
-			if next, err = c.create(context.WithoutCancel(ctx), file); err == nil {
-				id = next.ID
-			}
+		err := c.await(ctx, id, ended)
+		if ctx.Err() != nil {
+			return id, nil //nolint:nilerr // it is told to stop
 		}
-		switch {
-		case ctx.Err() != nil:
-			return id, nil
-		case err != nil:
+		if err != nil {
 			return id, err
 		}
+		next, err := c.create(context.WithoutCancel(ctx), file)
+		if err != nil {
+			return id, err
+		}
+		id = next.ID
 	}
 }
 
 // drop cancels a batch and waits until nothing of it is left to do.
 func (c *cluster) drop(ctx context.Context, id string) error {
 	if _, err := c.api.CancelBatch(ctx, id); err != nil {
-		if b, failed := c.api.Batch(ctx, id); failed != nil || !b.State.Final() {
+		if b, failed := c.api.Batch(ctx, id); failed != nil || !ended(b) {
 			return errors.Join(err, failed)
 		}
 	}
-	_, err := c.await(ctx, id, func(b client.Batch) bool { return b.State.Final() })
-	return err
+	return c.await(ctx, id, ended)
 }

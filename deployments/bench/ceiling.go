@@ -91,7 +91,7 @@ func (c *cluster) redisMemory(ctx context.Context) (int64, error) {
 	}
 	m := usedMemory.FindStringSubmatch(info)
 	if m == nil {
-		return 0, fmt.Errorf("Redis does not say what memory it uses: %q", info) //nolint:staticcheck // a name
+		return 0, fmt.Errorf("ask for Redis' memory: it says %q", info)
 	}
 	return strconv.ParseInt(m[1], 10, 64)
 }

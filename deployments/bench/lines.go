@@ -63,23 +63,25 @@ func (c *cluster) create(ctx context.Context, file string) (client.Batch, error)
 	return c.api.CreateBatch(ctx, client.BatchCreation{InputFileID: file, Endpoint: completion.EndpointChat, Window: "24h"})
 }
 
-// await polls a batch until it is as it should be. One that fails never is.
-func (c *cluster) await(ctx context.Context, id string, should func(client.Batch) bool) (client.Batch, error) {
+// await polls a batch until it is as it should be. One that has ended otherwise never is.
+func (c *cluster) await(ctx context.Context, id string, should func(client.Batch) bool) error {
 	for {
 		b, err := c.api.Batch(ctx, id)
 		switch {
 		case err != nil:
-			return b, err
+			return err
 		case should(b):
-			return b, nil
+			return nil
 		case b.State.Final():
-			return b, fmt.Errorf("batch %s is %s: %v", id, b.State, b.Errors.Data)
+			return fmt.Errorf("batch %s is %s: %v", id, b.State, b.Errors.Data)
 		}
 		if err := rest(ctx, pollPause); err != nil {
-			return b, err
+			return err
 		}
 	}
 }
+
+func ended(b client.Batch) bool { return b.State.Final() }
 
 // validated reports whether the batch's file has been read and found good.
 func validated(b client.Batch) bool {

@@ -42,7 +42,7 @@ func upload(ctx context.Context, s *site, r *Report) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.await(ctx, b.ID, validated); err != nil {
+	if err := c.await(ctx, b.ID, validated); err != nil {
 		return err
 	}
 	checked := time.Since(began)
