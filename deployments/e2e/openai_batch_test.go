@@ -14,8 +14,8 @@ import (
 	"sluice/shared/modelsim"
 )
 
-// errand is a batch whose lines ask each for something else.
-type errand struct {
+// bulk is a batch whose lines ask each for something else.
+type bulk struct {
 	endpoint string
 	lines    int
 	prompt   func(text string) map[string]any // what a body has beside its model
@@ -23,7 +23,7 @@ type errand struct {
 	want     func(text string) any            // what it must say
 }
 
-var errands = []errand{
+var bulks = []bulk{
 	{
 		endpoint: "/v1/chat/completions", lines: 1000, says: "choices.0.message.content", want: simAnswer,
 		prompt: func(text string) map[string]any {
@@ -53,20 +53,20 @@ func TestOpenAI_Batch(t *testing.T) {
 	t.Parallel()
 	o := startOffice(t)
 	for name, d := range o.drivers {
-		for _, e := range errands {
+		for _, e := range bulks {
 			t.Run(name+e.endpoint, func(t *testing.T) {
 				t.Parallel()
-				o.runErrand(t, d, e, "batch."+name+strings.ReplaceAll(e.endpoint, "/", "."))
+				o.runBulk(t, d, e, "batch."+name+strings.ReplaceAll(e.endpoint, "/", "."))
 			})
 		}
 	}
 }
 
 // text is what line i asks, from 1.
-func (e errand) text(i int, marker string) string { return fmt.Sprintf("line %d of %s.", i, marker) }
+func (e bulk) text(i int, marker string) string { return fmt.Sprintf("line %d of %s.", i, marker) }
 
 // status is what the upstream answers line i with.
-func (e errand) status(i int) int {
+func (e bulk) status(i int) int {
 	switch i % 25 {
 	case 4:
 		return 400
@@ -77,7 +77,7 @@ func (e errand) status(i int) int {
 }
 
 // input is the file of the lines.
-func (e errand) input(t *testing.T, marker string) string {
+func (e bulk) input(t *testing.T, marker string) string {
 	t.Helper()
 	var b strings.Builder
 	for i := 1; i <= e.lines; i++ {
@@ -95,8 +95,8 @@ func (e errand) input(t *testing.T, marker string) string {
 
 func customID(i int) string { return fmt.Sprintf("request-%d", i) }
 
-// runErrand runs a batch with a program and checks all that it gets.
-func (o *office) runErrand(t *testing.T, d driver, e errand, marker string) {
+// runBulk runs a batch with a program and checks all that it gets.
+func (o *office) runBulk(t *testing.T, d driver, e bulk, marker string) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	steps := 0
@@ -122,7 +122,7 @@ func (o *office) runErrand(t *testing.T, d driver, e errand, marker string) {
 }
 
 // check compares the files of a batch with what its lines ask.
-func (e errand) check(t *testing.T, marker string, batch gjson.Result, output, faults []json.RawMessage) {
+func (e bulk) check(t *testing.T, marker string, batch gjson.Result, output, faults []json.RawMessage) {
 	t.Helper()
 	require.JSONEq(t, fmt.Sprintf(`{"total":%d,"completed":%d,"failed":%d}`, e.lines, len(output), len(faults)), batch.Get("request_counts").Raw)
 	require.Equal(t, e.lines, len(output)+len(faults))
@@ -153,7 +153,7 @@ func (e errand) check(t *testing.T, marker string, batch gjson.Result, output, f
 }
 
 // checkAsked checks that the upstream was asked once for each line.
-func (e errand) checkAsked(t *testing.T, marker string, asked []upstreamSight) {
+func (e bulk) checkAsked(t *testing.T, marker string, asked []upstreamSight) {
 	t.Helper()
 	lines := regexp.MustCompile(`line \d+ of ` + regexp.QuoteMeta(marker) + `\.`)
 	times := map[string]int{}
