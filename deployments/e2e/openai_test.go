@@ -103,6 +103,9 @@ func (o *office) run(t *testing.T, d driver, c openaiCase, marker string) {
 		var step openaiStep
 		require.NoError(t, json.Unmarshal(fill(t, text, marker, keys, sights), &step))
 		s := o.step(t, ctx, d, step, marker, keys, i)
+		if speaksOf(step, "upstream") {
+			s.Upstream = o.asked(t, marker)
+		}
 		text, err = json.Marshal(s)
 		require.NoError(t, err)
 		sights = append(sights, string(text))
@@ -157,9 +160,6 @@ func (o *office) step(t *testing.T, ctx context.Context, d driver, step openaiSt
 		s = o.call(t, ctx, d, call)
 		return o.reached(t, s, step.Until)
 	})
-	if speaksOf(step, "upstream") {
-		s.Upstream = o.asked(t, marker)
-	}
 	return s
 }
 
