@@ -78,9 +78,9 @@ try {
   writeFileSync(tsconfig, JSON.stringify({ compilerOptions: { module: "nodenext", target: "es2022", strict: true, skipLibCheck: true }, files: [path] }));
   const generator = createGenerator({ path, tsconfig, skipTypeCheck: false, additionalProperties: true, topRef: true });
   const schema = generator.createSchema("Wire");
-  const { Response, Batch } = schema.definitions;
+  const { Response, Batch, FileObject } = schema.definitions;
   Response.required = Response.required.filter((name) => name !== "output_text"); // the SDK adds it to what it reads
-  for (const { properties, required } of [Response, Batch]) {
+  for (const { properties, required } of [Response, Batch, FileObject]) {
     for (const [name, property] of Object.entries(properties)) {
       if (!required.includes(name)) properties[name] = { anyOf: [property, { type: "null" }] }; // as the documented examples show
     }
