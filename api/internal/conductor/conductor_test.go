@@ -150,7 +150,7 @@ func TestConductor_LargeAnswers(t *testing.T) {
 		w.outcome = func(_ context.Context, j completion.Job) completion.Outcome {
 			o := answer(j)
 			size := []int{1 << 10, 100 << 10, 400 << 10}[j.Line%3]
-			o.Result = json.RawMessage(strings.Replace(string(o.Result), `"x"`, `"`+strings.Repeat("x", size)+`"`, 1))
+			o.Result = json.RawMessage(strings.Replace(string(o.Result), `"created":1`, `"created":1,"pad":"`+strings.Repeat("x", size)+`"`, 1))
 			return o
 		}
 	})
