@@ -5,6 +5,7 @@ package request
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -55,8 +56,9 @@ func object(text []byte, noun string) (gjson.Result, error) {
 	return root, nil
 }
 
-// Parse reads and checks a whole body. Its errors are of type *completion.Error.
-func Parse(body []byte) (Job, error) {
+// Parse reads and checks a whole body. native says of a model whether its upstreams are asked for Responses as such. Its errors
+// are of type *completion.Error.
+func Parse(body []byte, native func(model string) bool) (Job, error) {
 	root, err := Object(body)
 	if err != nil {
 		return Job{}, err
@@ -76,9 +78,19 @@ func Parse(body []byte) (Job, error) {
 		err = completion.Invalid("request", "The field \"request\" is required: a chat completion body with model and messages.")
 	}
 	if err == nil {
-		job.Model, err = Check(job.Endpoint, gjson.ParseBytes(job.Request), "request")
+		err = job.check(gjson.ParseBytes(job.Request), native)
 	}
 	return job, err
+}
+
+// check checks the request, and takes the model from it.
+func (j *Job) check(request gjson.Result, native func(model string) bool) (err error) {
+	if j.Endpoint == completion.EndpointResponses {
+		j.Model, err = Response(request, "request", native(request.Get("model").Str))
+	} else {
+		j.Model, err = Check(j.Endpoint, request, "request")
+	}
+	return err
 }
 
 func (j *Job) field(name string, v gjson.Result) (err error) {
@@ -90,8 +102,8 @@ func (j *Job) field(name string, v gjson.Result) (err error) {
 			return nil
 		}
 		j.Endpoint = completion.Endpoint(v.Str)
-		if v.Type != gjson.String || content[j.Endpoint] == "" {
-			err = completion.Invalid("endpoint", "The endpoint must be one of %q.", Endpoints())
+		if v.Type != gjson.String || !slices.Contains(completion.Endpoints, j.Endpoint) {
+			err = completion.Invalid("endpoint", "The endpoint must be one of %q.", completion.Endpoints)
 		}
 	case "lane":
 		if v.Type == gjson.Null {

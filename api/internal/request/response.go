@@ -1,6 +1,7 @@
 package request
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 
@@ -15,7 +16,7 @@ import (
 // that the body names.
 func Response(body gjson.Result, at string, native bool) (model string, err error) {
 	if !body.IsObject() {
-		return "", completion.Invalid(at, "The %s must be a JSON object with model and input.", at)
+		return "", completion.Invalid(at, "The %s must be a JSON object with model and input.", cmp.Or(at, "body"))
 	}
 	err = alone(body)
 	if err == nil {
