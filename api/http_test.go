@@ -1,7 +1,10 @@
 package api
 
 import (
+	"io"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -22,4 +25,31 @@ func FuzzRequestID(f *testing.F) {
 		require.NotContains(t, id, "\n")
 		require.True(t, id == given || strings.HasPrefix(id, "req_"))
 	})
+}
+
+// A handler that panics is answered for, or its connection breaks, if it asks for that.
+func TestWrap_Panic(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/half" {
+			_, _ = w.Write([]byte("half")) // what follows matters
+			panic(http.ErrAbortHandler)
+		}
+		panic("oops")
+	}), slog.New(slog.DiscardHandler)))
+	defer server.Close()
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	resp, err := server.Client().Get(server.URL + "/oops")
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusInternalServerError, resp.StatusCode)
+	require.Contains(t, string(text), "internal_error")
+	require.NotContains(t, string(text), "oops")
+	if resp, err = server.Client().Get(server.URL + "/half"); err == nil {
+		_, err = io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+	}
+	require.Error(t, err)
 }

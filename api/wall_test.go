@@ -43,6 +43,7 @@ var bodies = map[string]string{
 	"/v1/webhooks": `{"url":"https://example.org"}`, "/v1/webhooks/{id}": `{}`,
 	"/v1/completions": `{"model":"m","prompt":"hi"}`, "/v1/embeddings": `{"model":"m","input":"hi"}`,
 	responsesPath: `{"model":"m","input":"hi"}`,
+	"/v1/batches": `{"input_file_id":"file-1","endpoint":"/v1/embeddings","completion_window":"1h"}`,
 }
 
 // TestWall_I8_Routes is the matrix: every route with every kind of bad key, and as another tenant.
@@ -54,7 +55,11 @@ func TestWall_I8_Routes(t *testing.T) {
 	require.NoError(t, s.back.Store.AddKey(t.Context(), key))
 	hook := completion.NewWebhook("acme", "https://example.org", []string{"*"}, time.Now())
 	require.NoError(t, s.back.Store.AddWebhook(t.Context(), hook))
-	ours := map[string]string{"/v1/jobs/{id}": ref.Job, "/v1/keys/{id}": key.ID, "/v1/webhooks/{id}": hook.ID}
+	file := s.upload(t, "batch", "in.jsonl", "{}").ID
+	batch := completion.Batch{ID: completion.NewBatchID(), Tenant: "acme", State: completion.BatchCompleted, Endpoint: completion.EndpointChat, Input: file, CreatedAt: time.Now()}
+	_, _, err := s.back.Store.AddBatch(t.Context(), batch)
+	require.NoError(t, err)
+	ours := map[string]string{"/v1/jobs/{id}": ref.Job, "/v1/keys/{id}": key.ID, "/v1/webhooks/{id}": hook.ID, "/v1/files/{id}": file, "/v1/batches/{id}": batch.ID}
 	bad := s.badKeys(t)
 	stranger := s.newKey(t, "other", completion.Scopes...)
 	_, before := s.do(t, http.MethodGet, "/v1/jobs/"+ref.Job, "")
@@ -100,11 +105,13 @@ func TestWall_I8_Routes(t *testing.T) {
 	}
 	_, after := s.do(t, http.MethodGet, "/v1/jobs/"+ref.Job, "")
 	require.JSONEq(t, before, after, "nothing of it was touched")
-	for _, list := range []string{"/v1/jobs", "/v1/keys", "/v1/webhooks"} {
+	for _, list := range []string{"/v1/jobs", "/v1/keys", "/v1/webhooks", "/v1/files", "/v1/batches"} {
 		_, body := s.do(t, http.MethodGet, list, "", "Authorization", "Bearer "+stranger)
 		require.NotContains(t, body, hook.ID)
 		require.NotContains(t, body, ref.Job)
 		require.NotContains(t, body, key.ID)
+		require.NotContains(t, body, file)
+		require.NotContains(t, body, batch.ID)
 	}
 	_, page := s.do(t, http.MethodGet, "/v1/jobs?after="+ref.Job+"&order=asc", "", "Authorization", "Bearer "+stranger)
 	require.Empty(t, gjson.Get(page, "data").Array(), "a foreign id is a cursor like any other")
