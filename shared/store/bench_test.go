@@ -1,8 +1,10 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -64,5 +66,56 @@ func BenchmarkStore_FeedBatch(b *testing.B) {
 				b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "lines/s")
 			})
 		}
+	}
+}
+
+// jobStore is what a Store and its Group have in common.
+type jobStore interface {
+	Claim(ctx context.Context, ref completion.Ref, worker string, at time.Time) (completion.Job, error)
+	Finish(ctx context.Context, ref completion.Ref, attempt int, o completion.Outcome) (completion.Job, error)
+}
+
+// Claim and Finish of lines by 64 callers at once.
+func BenchmarkStore_ClaimAndFinish(b *testing.B) {
+	for name, pick := range map[string]func(*store.Store) jobStore{
+		"Single": func(s *store.Store) jobStore { return s },
+		"Group":  func(s *store.Store) jobStore { return s.Group() },
+	} {
+		b.Run(name, func(b *testing.B) {
+			s := store.New(testkit.Postgres(b), store.Options{})
+			batch := benchBatch(b, s)
+			require.NoError(b, s.Beat(b.Context(), "w", time.Now()))
+			target, n := pick(s), 2000
+			result := []byte(`{"choices":[{"message":{"role":"assistant","content":"` + strings.Repeat("word ", 100) + `"}}]}`)
+			b.ReportAllocs()
+			for b.Loop() {
+				b.StopTimer()
+				jobs := benchLines(&batch, batch.Checkpoint.Fed, n, 500)
+				batch.Checkpoint.Fed += n
+				require.NoError(b, s.FeedBatch(b.Context(), &batch, jobs))
+				b.StartTimer()
+				work := make(chan completion.Ref)
+				var wg sync.WaitGroup
+				for range 64 {
+					wg.Go(func() {
+						for ref := range work {
+							job, err := target.Claim(b.Context(), ref, "w", time.Now())
+							if err == nil {
+								_, err = target.Finish(b.Context(), ref, job.Attempt, completion.Outcome{State: completion.Completed, Upstream: "up", Result: result, Usage: []byte(`{"total_tokens":100}`), FinishReason: "stop", At: time.Now()})
+							}
+							if err != nil {
+								b.Errorf("claim and finish: %v", err)
+							}
+						}
+					})
+				}
+				for i := range jobs {
+					work <- jobs[i].Ref()
+				}
+				close(work)
+				wg.Wait()
+			}
+			b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "jobs/s")
+		})
 	}
 }
