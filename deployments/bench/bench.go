@@ -24,6 +24,7 @@ type bench struct {
 var benches = []bench{
 	{"first-delta", firstDelta},
 	{"idle", idle},
+	{"lines", lines},
 }
 
 func names() string {
@@ -40,14 +41,15 @@ type Settings struct {
 	Rounds   int           `json:"rounds" default:"5" help:"Rounds in which the sides of a comparison take turns."`
 	Requests int           `json:"requests" default:"140" help:"Requests of each side in each round."`
 	Rate     float64       `json:"rate_per_s" default:"50" help:"Requests per second, at random times."`
+	Lines    int           `json:"lines" default:"5000" help:"Lines of the batch that a worker runs in each round."`
 	Idle     time.Duration `json:"idle_ns" default:"20s" help:"How long an idle worker is watched."`
 }
 
 // Validate is kong's; it reports all faults at once.
 func (s Settings) Validate() error {
 	var err error
-	if s.Rounds < 1 || s.Requests < 1 {
-		err = fmt.Errorf("rounds %d, requests %d: want at least 1", s.Rounds, s.Requests)
+	if s.Rounds < 1 || s.Requests < 1 || s.Lines < 1 {
+		err = fmt.Errorf("rounds %d, requests %d, lines %d: want at least 1", s.Rounds, s.Requests, s.Lines)
 	}
 	if s.Rate <= 0 {
 		err = errors.Join(err, fmt.Errorf("rate %g: want more than 0", s.Rate))

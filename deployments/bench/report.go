@@ -35,7 +35,8 @@ type Row struct {
 	Value    float64   `json:"value"`
 	Baseline *float64  `json:"baseline,omitempty"` // the same of what it is compared with
 	Added    *float64  `json:"added,omitempty"`
-	Aim      float64   `json:"aim,omitempty"` // upper limit of Added, or of Value without a baseline; 0: none
+	Aim      float64   `json:"aim,omitempty"`      // upper limit of Added, or of Value without a baseline; 0: none
+	AtLeast  float64   `json:"at_least,omitempty"` // lower limit of Value; 0: none
 	Verdict  Verdict   `json:"verdict,omitempty"`
 	Rounds   []float64 `json:"rounds,omitempty"`          // Value of each round
 	Base     []float64 `json:"baseline_rounds,omitempty"` // Baseline of each round
@@ -79,6 +80,10 @@ func (r Row) judged() Row {
 		limited = *r.Added
 	}
 	switch {
+	case r.AtLeast != 0 && r.Value >= r.AtLeast:
+		r.Verdict = met
+	case r.AtLeast != 0:
+		r.Verdict = missed
 	case r.Aim == 0:
 	case limited < r.Aim:
 		r.Verdict = met
@@ -103,6 +108,8 @@ func (r Row) cells() []string {
 	switch {
 	case r.Aim != 0 && r.Added != nil:
 		aim = fmt.Sprintf("added < %g %s", r.Aim, r.Unit)
+	case r.AtLeast != 0:
+		aim = fmt.Sprintf("≥ %g %s", r.AtLeast, r.Unit)
 	case r.Aim != 0:
 		aim = fmt.Sprintf("< %g %s", r.Aim, r.Unit)
 	}

@@ -4,21 +4,25 @@ DROP TABLE IF EXISTS file;
 --bun:split
 DELETE FROM job WHERE batch IS NOT NULL;
 --bun:split
-DROP INDEX IF EXISTS job_batch;
+DROP INDEX IF EXISTS job_cancel;
+--bun:split
+CREATE INDEX IF NOT EXISTS job_running ON job (worker) WHERE state = 'running';
 --bun:split
 DROP INDEX IF EXISTS job_tenant;
 --bun:split
-CREATE INDEX job_tenant ON job (tenant, id);
+CREATE INDEX IF NOT EXISTS job_tenant ON job (tenant, id);
 --bun:split
 DROP INDEX IF EXISTS job_tenant_state;
 --bun:split
-CREATE INDEX job_tenant_state ON job (tenant, state, id);
+CREATE INDEX IF NOT EXISTS job_tenant_state ON job (tenant, state, id);
 --bun:split
 DROP INDEX IF EXISTS job_deadline;
 --bun:split
-CREATE INDEX job_deadline ON job (deadline) WHERE state = 'queued' AND deadline IS NOT NULL;
+CREATE INDEX IF NOT EXISTS job_deadline ON job (deadline) WHERE state = 'queued' AND deadline IS NOT NULL;
 --bun:split
 DROP TRIGGER IF EXISTS job_ended ON job;
+--bun:split
+ALTER TABLE job DROP COLUMN IF EXISTS returned;
 --bun:split
 ALTER TABLE job DROP COLUMN IF EXISTS custom_id;
 --bun:split

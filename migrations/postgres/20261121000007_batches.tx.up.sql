@@ -1,23 +1,30 @@
--- batch, line, custom_id: the job is a line of a batch. Lists of a tenant's jobs leave lines out, and so do their indexes.
+-- batch, line, custom_id: the job is a line of a batch. Lists of a tenant's jobs leave lines out, and so do their indexes: a
+-- line's id, made of the batch's and its number, is all that finds it. Each index costs a line up to three writes, so of
+-- those that run there is one only of the few whose end was asked for.
+-- returned: attempts that were handed back, and count for nothing.
 ALTER TABLE job ADD COLUMN IF NOT EXISTS batch text;
 --bun:split
 ALTER TABLE job ADD COLUMN IF NOT EXISTS line integer;
 --bun:split
 ALTER TABLE job ADD COLUMN IF NOT EXISTS custom_id text;
 --bun:split
-CREATE UNIQUE INDEX IF NOT EXISTS job_batch ON job (batch, line) WHERE batch IS NOT NULL;
+ALTER TABLE job ADD COLUMN IF NOT EXISTS returned integer NOT NULL DEFAULT 0;
 --bun:split
 DROP INDEX IF EXISTS job_tenant;
 --bun:split
-CREATE INDEX job_tenant ON job (tenant, id) WHERE batch IS NULL;
+CREATE INDEX IF NOT EXISTS job_tenant ON job (tenant, id) WHERE batch IS NULL;
 --bun:split
 DROP INDEX IF EXISTS job_tenant_state;
 --bun:split
-CREATE INDEX job_tenant_state ON job (tenant, state, id) WHERE batch IS NULL;
+CREATE INDEX IF NOT EXISTS job_tenant_state ON job (tenant, state, id) WHERE batch IS NULL;
 --bun:split
 DROP INDEX IF EXISTS job_deadline;
 --bun:split
-CREATE INDEX job_deadline ON job (deadline) WHERE state = 'queued' AND deadline IS NOT NULL AND batch IS NULL;
+CREATE INDEX IF NOT EXISTS job_deadline ON job (deadline) WHERE state = 'queued' AND deadline IS NOT NULL AND batch IS NULL;
+--bun:split
+DROP INDEX IF EXISTS job_running;
+--bun:split
+CREATE INDEX IF NOT EXISTS job_cancel ON job (worker) WHERE state = 'running' AND cancel_requested;
 --bun:split
 -- What a client has uploaded, or a batch has written; the content is in blob storage. ready: all of it is there.
 -- deleted_at: it is gone for clients, and its content goes once no batch reads it.

@@ -1,5 +1,7 @@
--- batch, line, custom_id: the job is a line of a batch. Lists of a tenant's jobs leave lines out, and so do their indexes.
--- The table is made anew, as before, and with it the trigger.
+-- batch, line, custom_id: the job is a line of a batch. Lists of a tenant's jobs leave lines out, and so do their indexes: a
+-- line's id, made of the batch's and its number, is all that finds it. Each index costs a line up to three writes, so of
+-- those that run there is one only of the few whose end was asked for.
+-- returned: attempts that were handed back, and count for nothing. The table is made anew, as before, and with it the trigger.
 CREATE TABLE job_with_batch (
     id               TEXT        NOT NULL PRIMARY KEY,
     tenant           TEXT        NOT NULL,
@@ -33,7 +35,8 @@ CREATE TABLE job_with_batch (
     stored           BOOLEAN     NOT NULL DEFAULT false,
     batch            TEXT,
     line             INTEGER,
-    custom_id        TEXT
+    custom_id        TEXT,
+    returned         INTEGER     NOT NULL DEFAULT 0
 );
 --bun:split
 INSERT INTO job_with_batch (
@@ -58,15 +61,13 @@ CREATE INDEX IF NOT EXISTS job_tenant_state ON job (tenant, state, id) WHERE bat
 --bun:split
 CREATE INDEX IF NOT EXISTS job_unfinished ON job (id) WHERE state IN ('queued', 'running');
 --bun:split
-CREATE INDEX IF NOT EXISTS job_running ON job (worker) WHERE state = 'running';
+CREATE INDEX IF NOT EXISTS job_cancel ON job (worker) WHERE state = 'running' AND cancel_requested;
 --bun:split
 CREATE UNIQUE INDEX IF NOT EXISTS job_retry_of ON job (tenant, retry_of) WHERE retry_of IS NOT NULL;
 --bun:split
 CREATE INDEX IF NOT EXISTS job_deadline ON job (deadline) WHERE state = 'queued' AND deadline IS NOT NULL AND batch IS NULL;
 --bun:split
 CREATE INDEX IF NOT EXISTS job_stored ON job (tenant, endpoint, id) WHERE stored;
---bun:split
-CREATE UNIQUE INDEX IF NOT EXISTS job_batch ON job (batch, line) WHERE batch IS NOT NULL;
 --bun:split
 -- What a client has uploaded, or a batch has written; the content is in blob storage. ready: all of it is there.
 -- deleted_at: it is gone for clients, and its content goes once no batch reads it.

@@ -128,13 +128,29 @@ func New(s Servers, e Settings, log *slog.Logger) (*Backend, error) {
 	b.close = []func() error{s.Database.Close, client.Close, func() error { s.NATS.Close(); return nil }}
 	b.Queue = queue.NewClient(client, b.Bell.Wake)
 	b.Log, err = eventlog.New(s.NATS, eventlog.Options{
-		MaxAge: e.EventAge, MaxBytes: e.EventBytes, Replicas: e.EventReplicas, Fallback: b.Store.Get, Log: log,
+		MaxAge: e.EventAge, MaxBytes: e.EventBytes, Replicas: e.EventReplicas, Fallback: b.ending, Log: log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	b.Limit = limit.New(b.Store, b.Queue, client, log)
 	return b, nil
+}
+
+// ending asks the store how a job or a batch ended.
+func (b *Backend) ending(ctx context.Context, ref completion.Ref) (eventlog.Ending, error) {
+	if ref.IsBatch() {
+		batch, err := b.Store.Batch(ctx, ref)
+		if err != nil {
+			return eventlog.Ending{}, err
+		}
+		return eventlog.BatchEnding(batch), nil
+	}
+	job, err := b.Store.Get(ctx, ref)
+	if err != nil {
+		return eventlog.Ending{}, err
+	}
+	return eventlog.JobEnding(job), nil
 }
 
 // startLimit is how long a starting program waits for its servers.

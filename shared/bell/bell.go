@@ -1,11 +1,14 @@
-// Package bell rings across processes over core NATS: "there is work in this lane" and "stop this job". It promises
-// speed, nothing else. A ring is not stored, not repeated and not acknowledged; one that nobody hears, or that is rung
-// while the connection is down for long, is lost. Whoever listens must also look for itself from time to time: workers
-// poll the queue, and learn of a cancel from the store when they next write.
+// Package bell rings across processes over core NATS: "there is work in this lane", "stop this job" and "look at this
+// batch". It promises speed, nothing else. A ring is not stored, not repeated and not acknowledged; one that nobody hears,
+// or that is rung while the connection is down for long, is lost. Whoever listens must also look for itself from time to
+// time: workers poll the queue, and learn of a cancel from the store when they next write; who looks after a batch reads
+// what has become of its lines.
 package bell
 
 import (
+	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -27,7 +30,7 @@ func (b *Bell) Wake(lane completion.Lane) { b.ring("wake." + string(lane)) }
 
 // OnWake calls f whenever lane is rung, one call at a time, until stop. f must not block.
 func (b *Bell) OnWake(lane completion.Lane, f func()) (stop func(), err error) {
-	return b.on("wake."+string(lane), func(string) { f() })
+	return b.on("wake."+string(lane), func(*nats.Msg) { f() })
 }
 
 // Cancel tells every process that the job shall stop.
@@ -35,18 +38,61 @@ func (b *Bell) Cancel(ref completion.Ref) { b.ring("cancel." + ref.Tenant + "." 
 
 // OnCancel calls f for every job that shall stop, one call at a time, until stop. f must not block.
 func (b *Bell) OnCancel(f func(completion.Ref)) (stop func(), err error) {
-	return b.on("cancel.*.*", func(subject string) {
-		tenant, job, _ := strings.Cut(strings.TrimPrefix(subject, "cancel."), ".")
-		f(completion.Ref{Tenant: tenant, Job: job})
-	})
+	return b.on("cancel.*.*", func(m *nats.Msg) { f(refOf(m.Subject)) })
+}
+
+// Batch tells every process that those lines of the batch have ended or, without any, that something else about it has
+// changed: it is new, or shall stop, pause or go on.
+func (b *Bell) Batch(ref completion.Ref, lines ...int) {
+	_ = b.nc.Publish("batch."+ref.Tenant+"."+ref.Job, encode(lines))
+}
+
+// OnBatch calls f for every ring of Batch, one call at a time, until stop. f must not block. A ring that makes no sense
+// counts as one without lines.
+func (b *Bell) OnBatch(f func(ref completion.Ref, lines []int)) (stop func(), err error) {
+	return b.on("batch.*.*", func(m *nats.Msg) { f(refOf(m.Subject), decode(m.Data)) })
+}
+
+// refOf reads the last two tokens of a subject that has three.
+func refOf(subject string) completion.Ref {
+	_, rest, _ := strings.Cut(subject, ".")
+	tenant, job, _ := strings.Cut(rest, ".")
+	return completion.Ref{Tenant: tenant, Job: job}
+}
+
+// encode writes line numbers as they travel: decimal, with commas between them.
+func encode(lines []int) []byte {
+	var data []byte
+	for i, n := range lines {
+		if i > 0 {
+			data = append(data, ',')
+		}
+		data = strconv.AppendInt(data, int64(n), 10)
+	}
+	return data
+}
+
+func decode(data []byte) []int {
+	if len(data) == 0 {
+		return nil
+	}
+	lines := make([]int, 0, 1+bytes.Count(data, []byte{','}))
+	for text := range strings.SplitSeq(string(data), ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > completion.MaxBatchLines {
+			return nil
+		}
+		lines = append(lines, n)
+	}
+	return lines
 }
 
 // ring drops the error on purpose: a ring that cannot be sent is one that nobody hears.
 func (b *Bell) ring(subject string) { _ = b.nc.Publish(subject, nil) }
 
 // on returns once the server knows of the subscription, so that no later ring is missed.
-func (b *Bell) on(subject string, f func(subject string)) (stop func(), err error) {
-	sub, err := b.nc.Subscribe(subject, func(m *nats.Msg) { f(m.Subject) })
+func (b *Bell) on(subject string, f func(*nats.Msg)) (stop func(), err error) {
+	sub, err := b.nc.Subscribe(subject, f)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", subject, err)
 	}

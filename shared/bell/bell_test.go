@@ -48,6 +48,29 @@ func TestBell_Cancel(t *testing.T) {
 	require.Equal(t, want, <-heard)
 }
 
+func TestBell_Batch(t *testing.T) {
+	t.Parallel()
+	n := testkit.NATS(t)
+	type ring struct {
+		ref   completion.Ref
+		lines []int
+	}
+	heard := make(chan ring, 16)
+	stop, err := bell.New(testkit.Conn(t, n)).OnBatch(func(ref completion.Ref, lines []int) { heard <- ring{ref, lines} })
+	require.NoError(t, err)
+	defer stop()
+	nc := testkit.Conn(t, n)
+	ref := completion.Ref{Tenant: "acme", Job: completion.NewBatchID()}
+	for _, lines := range [][]int{{7}, {1, 2, completion.MaxBatchLines}, nil} {
+		bell.New(nc).Batch(ref, lines...)
+		require.Equal(t, ring{ref, lines}, <-heard)
+	}
+	for _, nonsense := range []string{",", "1,", "x", "0", "-1", "1,99999999", "99999999999999999999"} {
+		require.NoError(t, nc.Publish("batch.acme."+ref.Job, []byte(nonsense)))
+		require.Equal(t, ring{ref, nil}, <-heard, nonsense)
+	}
+}
+
 func TestBell_Stop(t *testing.T) {
 	t.Parallel()
 	nc := testkit.Conn(t, testkit.NATS(t))

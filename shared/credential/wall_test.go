@@ -111,6 +111,7 @@ var subjects = []string{
 	"replay.>", "replay.*.*", "replay.acme.*", "replay.acme.job_1", "replay.acme.job_2", "replay.other.job_1", "replay.other.*",
 	"in.>", "in.*.*.*", "in.1.acme.job_1", "in.1.acme.job_2", "in.1.other.job_1",
 	"wake.*", "wake.batch", "wake.interactive", "cancel.*.*", "cancel.acme.job_1", "cancel.other.job_1",
+	"batch.>", "batch.*.*", "batch.acme.batch_1", "batch.other.batch_1",
 	"_INBOX.>", "_INBOX.api.>", "_INBOX.api.x", "_INBOX.worker.>", "_INBOX.worker.x", "_INBOX.setup.x", "_INBOX.x",
 	"$JS.>", "$JS.API.>", "$JS.API.INFO", "$JS.API.STREAM.LIST", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.INFO.C1", "$JS.API.STREAM.CREATE.C1",
 	"$JS.API.STREAM.CREATE.X", "$JS.API.STREAM.UPDATE.C1", "$JS.API.STREAM.DELETE.C1", "$JS.API.STREAM.PURGE.C1", "$JS.API.STREAM.MSG.GET.C1",
@@ -144,6 +145,7 @@ var may = map[string]map[string][]string{
 			"rp.>", "rp.*.*.>", "rp.acme.>", "rp.acme.job_1.>", "rp.acme.job_1.x.*", "rp.acme.job_1.x.1", "rp.acme.job_2.>", "rp.acme.job_2.x.1",
 			"rp.other.>", "rp.other.job_1.>", "rp.other.job_1.x.1", "in.>", "in.*.*.*", "in.1.acme.job_1", "in.1.acme.job_2", "in.1.other.job_1",
 			"wake.*", "wake.batch", "wake.interactive", "cancel.*.*", "cancel.acme.job_1", "cancel.other.job_1",
+			"batch.*.*", "batch.acme.batch_1", "batch.other.batch_1",
 			"$JS.API.INFO", "$JS.API.STREAM.INFO.C1", "$JS.API.STREAM.CREATE.C1", "$JS.API.STREAM.CREATE.X",
 			"$JS.API.DIRECT.GET.C1", "$JS.API.DIRECT.GET.C1.in.1.acme.job_1", "$JS.API.DIRECT.GET.C1.in.1.other.job_1",
 		},
@@ -151,11 +153,13 @@ var may = map[string]map[string][]string{
 			"completions.>", "completions.*.*", "completions.acme.>", "completions.acme.*", "completions.acme.job_1", "completions.acme.job_2",
 			"completions.other.job_1", "completions.other.>",
 			"replay.*.*", "replay.acme.*", "replay.acme.job_1", "replay.acme.job_2", "replay.other.job_1", "replay.other.*", "_INBOX.api.>", "_INBOX.api.x",
+			"batch.*.*", "batch.acme.batch_1", "batch.other.batch_1",
 		},
 	},
 	"worker": {
 		"publish": {
 			"in.>", "in.*.*.*", "in.1.acme.job_1", "in.1.acme.job_2", "in.1.other.job_1", "wake.*", "wake.batch", "wake.interactive", "$JS.API.INFO",
+			"batch.*.*", "batch.acme.batch_1", "batch.other.batch_1",
 			"$JS.API.DIRECT.GET.C1", "$JS.API.DIRECT.GET.C1.in.1.acme.job_1", "$JS.API.DIRECT.GET.C1.in.1.other.job_1",
 		},
 		"subscribe": {

@@ -32,9 +32,9 @@ type Options struct {
 	Replicas int
 	// Silence is after how long without an event a reader looks for itself. 0: 10 s.
 	Silence time.Duration
-	// Fallback returns the stored job. With it, readers of a job that has ended get the final event even if the log lost
+	// Fallback asks the store. With it, readers of what has ended get the final event even if the log lost
 	// it or never had it. nil: the log is all there is.
-	Fallback func(context.Context, completion.Ref) (completion.Job, error)
+	Fallback func(context.Context, completion.Ref) (Ending, error)
 	// Log receives what a caller cannot be told: failures of Fallback and of repairs. nil: slog.Default().
 	Log *slog.Logger
 }

@@ -20,38 +20,45 @@ const sealPause = 100 * time.Millisecond
 // otherwise. If the log may lack the end of what the job's result says (Unsaid), the whole result is said again before,
 // after a started event (I4); only a result that holds a chunk above completion.MaxEventBytes is not. It may be repeated,
 // and raced by others who seal and by the worker that goes on appending: one of them closes the log, and the others wait
-// while it does. While JetStream is away it tries until ctx ends.
+// while it does. While JetStream is away it tries until ctx ends. The log of a line of a batch is only closed, not begun.
 func (l *Log) Seal(ctx context.Context, job completion.Job) error {
 	if !job.State.Final() {
 		return fmt.Errorf("seal log of %s: the job is %s", job.ID, job.State)
 	}
-	said := sync.OnceValue(func() []completion.Event { return restated(job) })
+	return l.close(ctx, JobEnding(job))
+}
+
+// close is Seal for whatever has ended.
+func (l *Log) close(ctx context.Context, end Ending) error {
+	if end.restate != nil {
+		end.restate = sync.OnceValue(end.restate)
+	}
 	for n := 0; ; n++ {
-		err := l.seal(ctx, job, said, n)
+		err := l.closeOnce(ctx, end, n)
 		switch {
 		case err == nil, isAny(err, completion.ErrFinal):
 			return nil
 		case !isAny(err, completion.ErrStale, completion.ErrLogLost):
-			return fmt.Errorf("seal log of %s: %w", job.ID, err)
+			return fmt.Errorf("seal log of %s: %w", end.Ref.Job, err)
 		}
 	}
 }
 
-// seal is the try after n that were interrupted.
-func (l *Log) seal(ctx context.Context, job completion.Job, said func() []completion.Event, n int) error {
-	t, err := l.open(ctx, job.Ref())
+// closeOnce is the try after n that were interrupted.
+func (l *Log) closeOnce(ctx context.Context, end Ending, n int) error {
+	t, err := l.open(ctx, end.Ref)
 	var events []completion.Event
-	if err == nil && job.Unsaid && !t.last.Type.Final() {
-		events = said() // before the log is looked at: it takes its time
-		t, err = l.still(ctx, job.Ref(), t, sealPause<<min(n, 5))
+	if err == nil && end.restate != nil && !t.last.Type.Final() {
+		events = end.restate() // before the log is looked at: it takes its time
+		t, err = l.still(ctx, end.Ref, t, sealPause<<min(n, 5))
 	}
-	if err != nil || t.last.Type.Final() {
+	if err != nil || t.last.Type.Final() || t.pos == 0 && end.Quiet {
 		return err
 	}
 	if t.pos == 0 && len(events) > 0 {
-		t.last.Seq = beyond(job)
+		t.last.Seq = beyond(end.Began)
 	}
-	for _, e := range append(slices.Clip(events), job.FinalEvent()) {
+	for _, e := range append(slices.Clip(events), end.Final) {
 		if err := t.Append(ctx, e); err != nil {
 			return err
 		}
@@ -59,14 +66,14 @@ func (l *Log) seal(ctx context.Context, job completion.Job, said func() []comple
 	return nil
 }
 
-// beyond is a seq that no viewer of the job can have seen, for a log that was lost and is begun anew by somebody who does
-// not know how far it went: an event takes much longer than a microsecond. Were it lower, a viewer would take what is said
-// again for what comes next.
-func beyond(job completion.Job) int64 {
-	if job.CreatedAt.IsZero() {
+// beyond is a seq that no viewer can have seen of what began then, for a log that was lost and is begun anew by somebody
+// who does not know how far it went: an event takes much longer than a microsecond. Were it lower, a viewer would take what
+// is said again for what comes next.
+func beyond(began time.Time) int64 {
+	if began.IsZero() {
 		return 0
 	}
-	return max(time.Since(job.CreatedAt).Microseconds(), 0)
+	return max(time.Since(began).Microseconds(), 0)
 }
 
 // still waits until the log has ended or has not moved for a while. A log that moves is being closed by another sealer or

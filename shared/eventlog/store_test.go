@@ -21,14 +21,14 @@ type shelf struct {
 	job atomic.Pointer[completion.Job]
 }
 
-func (s *shelf) get(_ context.Context, ref completion.Ref) (completion.Job, error) {
+func (s *shelf) get(_ context.Context, ref completion.Ref) (eventlog.Ending, error) {
 	switch j := s.job.Load(); {
 	case j == nil:
-		return completion.Job{}, errors.New("the store is down")
+		return eventlog.Ending{}, errors.New("the store is down")
 	case j.Ref() != ref:
-		return completion.Job{}, completion.ErrNotFound
+		return eventlog.Ending{}, completion.ErrNotFound
 	default:
-		return *j, nil
+		return eventlog.JobEnding(*j), nil
 	}
 }
 
@@ -128,4 +128,23 @@ func TestLog_Seal(t *testing.T) {
 
 	job.State = completion.Running
 	require.ErrorContains(t, log.Seal(t.Context(), job), "running")
+}
+
+// A line of a batch says nothing in its own log: who follows it all the same gets its end from the store, and nobody begins
+// the log.
+func TestLog_Follow_QuietLine(t *testing.T) {
+	t.Parallel()
+	var s shelf
+	_, _, log := setup(t, eventlog.Options{Fallback: s.get})
+	job := finished(eventlogtest.Job(), time.Hour)
+	job.Batch, job.Unsaid = completion.NewBatchID(), true
+	s.job.Store(&job)
+	require.NoError(t, log.Seal(t.Context(), job))
+	stored, err := eventlogtest.Collect(log.Read(t.Context(), job.Ref()))
+	require.NoError(t, err)
+	require.Empty(t, stored)
+	got, err := eventlogtest.Collect(log.Follow(t.Context(), job.Ref(), 0))
+	require.NoError(t, err)
+	require.Len(t, got, 1)
+	require.Contains(t, string(got[0].Data), `"result":{"id":"stored"}`)
 }

@@ -80,20 +80,20 @@ func (s *stream) read(ctx context.Context, m *merge) error {
 	}
 }
 
-// fallBack asks the store whether the job has ended without its log knowing. A log that still has something gets the
-// final event appended; one that has nothing is left alone, and the viewer alone gets the event.
+// fallBack asks the store whether the log's end is missing. A log that still has something gets the final event appended;
+// one that has nothing is left alone, and the viewer alone gets the event.
 func (s *stream) fallBack(ctx context.Context, m *merge) error {
 	if s.log.opts.Fallback == nil {
 		return nil
 	}
-	job, err := s.log.opts.Fallback(ctx, s.ref)
+	ending, err := s.log.opts.Fallback(ctx, s.ref)
 	if err != nil {
 		if !errors.Is(err, completion.ErrNotFound) && ctx.Err() == nil {
-			s.log.opts.Log.Debug("read the job behind a log", "job_id", s.ref.Job, "tenant", s.ref.Tenant, "error", err)
+			s.log.opts.Log.Debug("ask the store for the end of a log", "job_id", s.ref.Job, "tenant", s.ref.Tenant, "error", err)
 		}
 		return nil
 	}
-	if !job.State.Final() {
+	if !ending.Ended() {
 		return nil
 	}
 	end, err := s.log.last(ctx, s.place)
@@ -101,20 +101,19 @@ func (s *stream) fallBack(ctx context.Context, m *merge) error {
 		return err
 	}
 	if end.pos == 0 {
-		return synthesize(job, m)
+		return synthesize(ending.Final, m)
 	}
-	if wait := grace - time.Since(job.FinishedAt); wait > 0 && wait <= grace && !end.Type.Final() {
+	if wait := grace - time.Since(ending.Final.At); wait > 0 && wait <= grace && !end.Type.Final() {
 		m.soon = true
 		return nil
 	}
-	if err := s.log.Seal(ctx, job); err != nil {
+	if err := s.log.close(ctx, ending); err != nil {
 		return err
 	}
 	return s.read(ctx, m)
 }
 
-func synthesize(job completion.Job, m *merge) error {
-	e := job.FinalEvent()
+func synthesize(e completion.Event, m *merge) error {
 	e.Seq = m.last + 1
 	data, err := e.Encode()
 	if err != nil {

@@ -67,3 +67,9 @@ func unreachable(err error) bool {
 	}
 	return false
 }
+
+// deadlocked reports whether the database gave the statement up for another one's sake: it may be tried again.
+func deadlocked(err error) bool {
+	var answer *pgconn.PgError
+	return errors.As(err, &answer) && answer.Code == "40P01"
+}

@@ -41,12 +41,12 @@ func (s *Store) Cancel(ctx context.Context, ref completion.Ref, at time.Time) (j
 	return job, held, wrap(err, "cancel job %s", ref.Job)
 }
 
-// Expire ends up to limit queued jobs whose deadline has passed, and returns them.
+// Expire ends up to limit queued jobs whose deadline has passed, and returns them. Lines of batches are left to EndLines.
 func (s *Store) Expire(ctx context.Context, at time.Time, limit int) ([]completion.Job, error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
 	overdue := s.db.NewSelect().TableExpr("job AS late").Column("late.id").
-		Where("late.state = ?", completion.Queued).Where("late.deadline <= ?", stamp(at)).OrderExpr("late.deadline").Limit(int64(limit))
+		Where("late.state = ?", completion.Queued).Where("late.batch IS NULL").Where("late.deadline <= ?", stamp(at)).OrderExpr("late.deadline").Limit(int64(limit))
 	var rows []jobRow
 	query, err := s.expire(at)
 	if err == nil {

@@ -14,11 +14,12 @@ type Query struct {
 	State         completion.State
 	Lane          completion.Lane
 	Model         string
+	Batch         string // the batch whose lines are listed, the last line first; "" for jobs that are no lines
 	CreatedAfter  time.Time
 	CreatedBefore time.Time
 	Limit         int    // default 20, at most 100
 	After         string // the id after which the page begins
-	Oldest        bool   // oldest first instead of newest first
+	Oldest        bool   // oldest, or first line, first instead of newest first
 }
 
 const (
@@ -37,7 +38,7 @@ func (s *Store) List(ctx context.Context, tenant string, q Query) (page []comple
 	}
 	limit = min(limit, maxPage)
 	var rows []jobRow
-	query := q.narrow(s.db.NewSelect().Model(&rows).ExcludeColumn(heavy...).Where("tenant = ?", text(tenant)))
+	query := q.narrow(s.db.NewSelect().Model(&rows).ExcludeColumn(heavy...), tenant)
 	if err := query.Limit(int64(limit) + 1).Scan(ctx); err != nil {
 		return nil, "", wrap(err, "list jobs")
 	}
@@ -49,7 +50,12 @@ func (s *Store) List(ctx context.Context, tenant string, q Query) (page []comple
 	return page, next, wrap(err, "list jobs")
 }
 
-func (q *Query) narrow(query *bun.SelectQuery) *bun.SelectQuery {
+func (q *Query) narrow(query *bun.SelectQuery, tenant string) *bun.SelectQuery {
+	if q.Batch == "" {
+		query = query.Where("tenant = ?", text(tenant)).Where("batch IS NULL")
+	} else {
+		query = ofBatch(query, completion.Ref{Tenant: tenant, Job: q.Batch}, 0, lastLine)
+	}
 	for column, value := range map[string]string{"state": text(q.State), "lane": text(q.Lane), "model": text(q.Model)} {
 		if value != "" {
 			query = query.Where("? = ?", bun.Ident(column), value)

@@ -31,7 +31,7 @@ func (s *Store) ListStored(ctx context.Context, tenant string, q StoredQuery) (p
 	}
 	var rows []jobRow
 	query := s.db.NewSelect().Model(&rows).Where("tenant = ?", text(tenant)).Where("endpoint = ?", text(q.Endpoint)).
-		Where("stored").Where("state = ?", completion.Completed)
+		Where("stored").Where("batch IS NULL").Where("state = ?", completion.Completed)
 	query, err = s.labelled(query, q.Metadata)
 	if err != nil {
 		return nil, false, wrap(err, "list stored jobs")

@@ -15,12 +15,11 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"sluice/api/internal/access"
-	"sluice/api/internal/attend"
+	"sluice/api/internal/follow"
 	"sluice/api/internal/intake"
 	"sluice/api/internal/request"
+	"sluice/api/internal/viewer"
 	"sluice/shared/completion"
-	"sluice/shared/credential"
-	"sluice/shared/limit"
 	"sluice/shared/store"
 )
 
@@ -33,48 +32,30 @@ type Store interface {
 // Limits hold tenants to what they may do.
 type Limits interface {
 	Submit(ctx context.Context, tenant string) error
-	Stream(ctx context.Context, tenant string) (*limit.Stream, error)
 }
 
-// Mint makes credentials for viewers.
-type Mint interface {
-	Stream(ref completion.Ref, expires time.Time) (credential.Credential, error)
-	Tenant(tenant string, expires time.Time) (credential.Credential, error)
+// Models knows which models there are.
+type Models interface {
+	Native(ctx context.Context, model string) bool
 }
 
 // Parts are what a Face is made of.
 type Parts struct {
 	Intake *intake.Intake
 	Store  Store
-	Log    completion.Log
+	Models Models
 	Limits Limits
-	Guard  attend.Guard
-	Mint   Mint // nil: there are no credentials, and clients are not told where NATS is
+	Follow *follow.Follower
+	Door   viewer.Door
 	Logger *slog.Logger
 }
 
-// Options of a Face.
-type Options struct {
-	Stream    Stream          // where viewers connect
-	ViewTime  time.Duration   // how long a viewer's credential is valid
-	Heartbeat time.Duration   // pause between SSE comments while nothing happens
-	Write     time.Duration   // longest an SSE client may take to read one event
-	Stopping  context.Context // its end ends the event streams, with its cause
-}
-
 // Face serves the routes.
-type Face struct {
-	Parts
-	opts   Options
-	stream Stream
-}
+type Face struct{ Parts }
 
 // Register adds the routes to api.
-func Register(api huma.API, p Parts, o Options) {
-	f := &Face{Parts: p, opts: o}
-	if p.Mint != nil {
-		f.stream = o.Stream
-	}
+func Register(api huma.API, p Parts) {
+	f := &Face{Parts: p}
 	f.registerSubmit(api)
 	huma.Register(api, huma.Operation{
 		OperationID: "get-job", Method: http.MethodGet, Path: "/v1/jobs/{id}", Tags: tags, Errors: []int{401, 403, 404, 503},
@@ -122,7 +103,7 @@ type submitOutput struct {
 // submitBody documents what package request reads.
 type submitBody struct {
 	Request  map[string]any      `json:"request" doc:"A body of the endpoint, by default a chat completion: model, messages and any other parameter. It reaches the upstream as it is, unknown parameters included; only stream and stream_options are set."`
-	Endpoint completion.Endpoint `json:"endpoint,omitempty" enum:"/v1/chat/completions,/v1/completions,/v1/embeddings" default:"/v1/chat/completions" doc:"Which OpenAI endpoint the request is for."`
+	Endpoint completion.Endpoint `json:"endpoint,omitempty" enum:"/v1/chat/completions,/v1/completions,/v1/embeddings,/v1/responses" default:"/v1/chat/completions" doc:"Which OpenAI endpoint the request is for."`
 	Lane     completion.Lane     `json:"lane,omitempty" enum:"interactive,batch" default:"interactive" doc:"Batch jobs never delay interactive ones."`
 	Metadata map[string]string   `json:"metadata,omitempty" doc:"At most 16 pairs, keys of at most 64 and values of at most 512 characters."`
 	Timeout  float64             `json:"timeout,omitempty" exclusiveMinimum:"0" maximum:"604800" doc:"Seconds until the job must have ended; otherwise it expires, keeping what it has. The default depends on the lane."`
@@ -148,7 +129,7 @@ func (f *Face) submit(ctx context.Context, in *submitInput) (*submitOutput, erro
 	if err := f.Intake.Allow(ctx, tenant, body); err != nil {
 		return nil, f.answer(ctx, err)
 	}
-	read, err := request.Parse(in.RawBody)
+	read, err := request.Parse(in.RawBody, func(model string) bool { return f.Models.Native(ctx, model) })
 	if err != nil {
 		return nil, f.answer(ctx, err)
 	}
@@ -165,7 +146,7 @@ func (f *Face) accept(ctx context.Context, job *completion.Job) (*submitOutput, 
 		return nil, f.answer(ctx, err)
 	}
 	out := &submitOutput{Location: "/v1/jobs/" + stored.ID, Body: f.view(stored)}
-	if err := f.open(&out.Body.Stream, stored.Ref()); err != nil {
+	if err := f.Door.Open(&out.Body.Stream, stored.Ref()); err != nil {
 		return nil, f.answer(ctx, err)
 	}
 	if !created {

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -19,13 +20,18 @@ func testDelivery(t *testing.T, w completion.Webhook) completion.Delivery {
 	return d
 }
 
-// deliver adds that many deliveries, which are due.
+// deliver adds that many deliveries, which are due, and returns their ids, the oldest first.
 func deliver(t *testing.T, s *store.Store, w completion.Webhook, n int) (ids []string) {
 	t.Helper()
-	for range n {
-		d := testDelivery(t, w)
-		require.NoError(t, s.AddDelivery(t.Context(), d))
-		ids = append(ids, d.ID)
+	list := make([]completion.Delivery, n)
+	for i := range list {
+		list[i] = testDelivery(t, w)
+		ids = append(ids, list[i].ID)
+	}
+	slices.Sort(ids) // those of one millisecond come in any order
+	for i := range list {
+		list[i].ID = ids[i]
+		require.NoError(t, s.AddDelivery(t.Context(), list[i]))
 	}
 	return ids
 }
