@@ -237,3 +237,28 @@ func TestBatchCLI_ServerRestarts(t *testing.T) {
 		require.Equal(t, modelsim.AnswerOf(20, fmt.Sprint(n)), gjson.Get(row, "response.body.choices.0.message.content").Str)
 	}
 }
+
+// TestBatchesPage_CommandsDoRun follows docs/batches.md on another port, in a folder of its own.
+func TestBatchesPage_CommandsDoRun(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	i.up(t)
+	d := i.desk(t)
+	var said []string
+	for _, block := range shellBlocks(t, "deployments/docs/batches.md") {
+		p := shell(i.here(block))
+		p.dir, p.env = d.dir, []string{"SLUICE_API_URL=" + i.url, "SLUICE_DATA_DIR=" + i.dir}
+		said = append(said, p.succeed(t))
+	}
+	require.Len(t, said, 3, "a new block needs its lines here")
+	for name, want := range map[string][]string{"answers.jsonl": {"a=one", "b=two"}, "summaries.jsonl": {"news-1=Summarise: It rained, again.", "news-2=Summarise: It snowed."}} {
+		rows := d.rows(t, name)
+		require.Len(t, rows, len(want))
+		for n, row := range rows {
+			id, text, _ := strings.Cut(want[n], "=")
+			requireAnswered(t, row, id, text)
+		}
+	}
+	require.Contains(t, said[2], "event: completed")
+	require.Contains(t, said[2], modelsim.Answer("two"))
+}
