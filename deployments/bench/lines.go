@@ -26,6 +26,7 @@ import (
 
 const (
 	linesRow = "lines of a batch through a worker, beside Asynq with an empty handler"
+	askedRow = "… beside Asynq with a handler that asks the model, and keeps nothing"
 	// aimLines is the least share of Asynq's own rate that a worker reaches.
 	aimLines = 0.5
 	// lineSlots is how many run at once, on either side.
@@ -47,27 +48,36 @@ func lines(ctx context.Context, s *site, r *Report) error {
 		return nil
 	}
 	defer f.close()
-	row := Row{Name: linesRow, Unit: "per s"}
-	var shares []float64
+	sides := []func(context.Context) (float64, error){f.lines, f.bare, f.asked}
+	rates := make([][]float64, len(sides))
 	for n := range s.Rounds {
-		sides := []func(context.Context) (float64, error){f.bare, f.lines}
-		var rates [2]float64
 		for i := range sides {
 			which := (i + n) % len(sides)
 			limited, stop := context.WithTimeoutCause(ctx, linesLimit, fmt.Errorf("not done within %s", linesLimit))
-			rates[which], err = sides[which](limited)
+			rate, err := sides[which](limited)
 			stop()
 			if err != nil {
 				return err
 			}
+			rates[which] = append(rates[which], rate)
 		}
-		s.note("round %d of %d: %.0f lines per second, %.0f bare tasks", n+1, s.Rounds, rates[1], rates[0])
-		row.Base, row.Rounds, shares = append(row.Base, rates[0]), append(row.Rounds, rates[1]), append(shares, rates[1]/rates[0])
+		s.note("round %d of %d: per second %.0f lines, %.0f bare tasks, %.0f that ask the model", n+1, s.Rounds, rates[0][n], rates[1][n], rates[2][n])
 	}
-	row.Value, row.Baseline = median(row.Rounds), new(median(row.Base))
-	share := Row{Name: "… their share of Asynq's rate", Unit: "of it", Value: median(shares), Rounds: shares, AtLeast: aimLines}
-	r.Rows = append(r.Rows, row, share.judged())
+	r.Rows = append(r.Rows, share(linesRow, rates[0], rates[1], aimLines)...)
+	r.Rows = append(r.Rows, share(askedRow, rates[0], rates[2], 0)...)
 	return nil
+}
+
+// share are the rows of two rates: side by side, and the part that the one is of the other.
+func share(name string, rates, base []float64, atLeast float64) []Row {
+	parts := make([]float64, len(rates))
+	for i := range rates {
+		parts[i] = rates[i] / base[i]
+	}
+	return []Row{
+		{Name: name, Unit: "per s", Value: median(rates), Baseline: new(median(base)), Rounds: rates, Base: base},
+		Row{Name: "… as a share of it", Unit: "of it", Value: median(parts), Rounds: parts, AtLeast: atLeast}.judged(),
+	}
 }
 
 // factory is what a worker needs to run lines: the real servers, and a model in a process of its own.
@@ -179,6 +189,17 @@ func (f *factory) close() {
 
 // bare is how many tasks per second an Asynq server takes whose handler does nothing.
 func (f *factory) bare(ctx context.Context) (float64, error) {
+	return f.tasks(ctx, func(context.Context) error { return nil })
+}
+
+// asked is the same with a handler that streams an answer of the model and forgets it.
+func (f *factory) asked(ctx context.Context) (float64, error) {
+	m := &model{url: f.model, http: keepAlive()}
+	defer m.http.CloseIdleConnections()
+	return f.tasks(ctx, func(ctx context.Context) error { return m.stream(ctx, func() {}) })
+}
+
+func (f *factory) tasks(ctx context.Context, handle func(context.Context) error) (float64, error) {
 	client := asynq.NewClientFromRedisClient(f.redis)
 	for i := range f.n {
 		if _, err := client.EnqueueContext(ctx, asynq.NewTask("nothing", nil), asynq.Queue("bare")); err != nil {
@@ -189,13 +210,30 @@ func (f *factory) bare(ctx context.Context) (float64, error) {
 	left.Add(f.n)
 	server := asynq.NewServerFromRedisClient(f.redis, asynq.Config{Concurrency: lineSlots, Queues: map[string]int{"bare": 1}, LogLevel: asynq.FatalLevel})
 	began := time.Now()
-	if err := server.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error { left.Done(); return nil })); err != nil {
+	failed := make(chan error, 1)
+	err := server.Start(asynq.HandlerFunc(func(ctx context.Context, _ *asynq.Task) error {
+		defer left.Done()
+		err := handle(ctx)
+		if err != nil {
+			select {
+			case failed <- err:
+			default:
+			}
+		}
+		return nil
+	}))
+	if err != nil {
 		return 0, fmt.Errorf("start the Asynq server: %w", err)
 	}
 	left.Wait()
 	took := time.Since(began)
 	server.Shutdown()
-	return float64(f.n) / took.Seconds(), nil
+	select {
+	case err := <-failed:
+		return 0, err
+	default:
+		return float64(f.n) / took.Seconds(), nil
+	}
 }
 
 // lines is how many lines per second a worker runs.
