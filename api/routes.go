@@ -59,7 +59,8 @@ func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guar
 		Store: back.Store, Queue: back.Queue, Log: back.Log, Bell: back.Bell, Limits: back.Limit, Logger: log,
 		Timeout: map[completion.Lane]time.Duration{completion.LaneInteractive: c.InteractiveTimeout, completion.LaneBatch: c.BatchTimeout},
 	})
-	parts := jobs.Parts{Intake: in, Store: back.Store, Log: back.Log, Limits: back.Limit, Guard: guard, Logger: log}
+	models := catalog.New(back.Store, c.UnknownModels == PassUnknown)
+	parts := jobs.Parts{Intake: in, Store: back.Store, Models: models, Log: back.Log, Limits: back.Limit, Guard: guard, Logger: log}
 	if c.SigningKeys != "" {
 		mint, err := minter(c.SigningKeys)
 		if err != nil {
@@ -73,7 +74,6 @@ func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guar
 	})
 	keys.Register(api, back.Store, log)
 	webhooks.Register(api, back.Store, c.Webhooks.AllowPrivate(), log)
-	models := catalog.New(back.Store, c.UnknownModels == PassUnknown)
 	catalog.Register(api, models, log)
 	desk := attend.New(attend.Parts{
 		Store: back.Store, Log: back.Log, Intake: in, Models: models, Limits: back.Limit, Guard: guard, Logger: log,

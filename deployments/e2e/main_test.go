@@ -54,13 +54,16 @@ var buildFlags []string
 
 // build puts the programs of the product, and the nats-server that they are tested against, into bin.
 func build() error {
-	own := append(buildFlags[:len(buildFlags):len(buildFlags)],
-		"sluice/deployments/cmd/sluice", "sluice/api/cmd/api", "sluice/worker/cmd/worker", "sluice/migrations/cmd/migrate")
-	return errors.Join(goBuild(own...), goBuild("github.com/nats-io/nats-server/v2"))
+	return errors.Join(buildProduct(bin, buildFlags...), goBuild(bin, "github.com/nats-io/nats-server/v2"))
 }
 
-func goBuild(args ...string) error {
-	cmd := exec.Command("go", append([]string{"build", "-o", bin + string(filepath.Separator)}, args...)...)
+func buildProduct(into string, flags ...string) error {
+	return goBuild(into, append(flags[:len(flags):len(flags)],
+		"sluice/deployments/cmd/sluice", "sluice/api/cmd/api", "sluice/worker/cmd/worker", "sluice/migrations/cmd/migrate")...)
+}
+
+func goBuild(into string, args ...string) error {
+	cmd := exec.Command("go", append([]string{"build", "-o", into + string(filepath.Separator)}, args...)...)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	return cmd.Run()
 }

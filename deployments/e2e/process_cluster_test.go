@@ -6,8 +6,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,6 +30,7 @@ type cluster struct {
 	env      []string // of every program
 	key      string   // of the tenant local, with all scopes
 	apis     []*apiProcess
+	programs string // folder of the programs; empty: bin
 }
 
 // startServers starts servers and no programs yet; env is for all programs and comes last.
@@ -40,6 +43,35 @@ func startServers(t *testing.T, env ...string) *cluster {
 		"SLUICE_RETRY_BASE=100ms", "SLUICE_RETRY_MAX=1s",
 	}, env...)
 	return c
+}
+
+// startPlain is startServers for long loads: its programs and its upstream run without the race detector, which would
+// take most of the time.
+func startPlain(t *testing.T, env ...string) *cluster {
+	t.Helper()
+	dir, err := plain()
+	require.NoError(t, err)
+	c := startServers(t, append(env, "SLUICE_WORKER_TTL=2s", "SLUICE_FILES_DIR="+t.TempDir(), "SLUICE_EVENT_BYTES=268435456")...)
+	sim := program{name: filepath.Join(dir, "sluice"), args: []string{"sim", "--addr", "127.0.0.1:0"}}.start(t)
+	c.url = sim.await(t, `simulated model at (\S+/v1)`)[1]
+	c.env = append(c.env, "OPENAI_BASE_URL="+c.url)
+	c.programs = dir
+	c.migrate(t, "up")
+	return c
+}
+
+// plain builds the programs without the race detector, once for all tests.
+var plain = sync.OnceValues(func() (string, error) {
+	dir := filepath.Join(bin, "plain")
+	return dir, buildProduct(dir)
+})
+
+// program is the path of one of the product's programs.
+func (c *cluster) program(name string) string {
+	if c.programs == "" {
+		return name
+	}
+	return filepath.Join(c.programs, name)
 }
 
 // startCluster starts a whole installation.
@@ -72,7 +104,7 @@ func startProxied(t *testing.T) (*cluster, *proxy) {
 // migrate runs the program migrate and returns what it printed.
 func (c *cluster) migrate(t *testing.T, command string) string {
 	t.Helper()
-	said := program{name: "migrate", args: []string{command}, env: c.env}.succeed(t)
+	said := program{name: c.program("migrate"), args: []string{command}, env: c.env}.succeed(t)
 	if command == "up" && c.key == "" {
 		c.key = c.newKey(t, "local", "submit,read,admin")
 	}
@@ -82,13 +114,13 @@ func (c *cluster) migrate(t *testing.T, command string) string {
 // newKey makes an API key.
 func (c *cluster) newKey(t *testing.T, tenant, scopes string) string {
 	t.Helper()
-	return strings.TrimSpace(program{name: "sluice", args: []string{"keys", "create", "--tenant", tenant, "--scope", scopes}, env: c.env}.succeed(t))
+	return strings.TrimSpace(program{name: c.program("sluice"), args: []string{"keys", "create", "--tenant", tenant, "--scope", scopes}, env: c.env}.succeed(t))
 }
 
 // startWorker starts one more worker and waits until it takes jobs.
 func (c *cluster) startWorker(t *testing.T, env ...string) *process {
 	t.Helper()
-	w := program{name: "worker", env: slices.Concat(c.env, c.nats.creds("worker"), env)}.start(t)
+	w := program{name: c.program("worker"), env: slices.Concat(c.env, c.nats.creds("worker"), env)}.start(t)
 	w.await(t, "worker ready")
 	return w
 }
@@ -105,7 +137,7 @@ type apiProcess struct {
 func (c *cluster) startAPI(t *testing.T, addr string, env ...string) *apiProcess {
 	t.Helper()
 	env = slices.Concat(c.env, c.nats.creds("api"), []string{"SLUICE_HTTP_ADDR=" + addr}, env)
-	p := program{name: "api", env: env}.start(t)
+	p := program{name: c.program("api"), env: env}.start(t)
 	a := newAPI(t, "http://"+p.await(t, `msg=listening addr=(\S+)`)[1], c.key)
 	a.process = p
 	c.apis = append(c.apis, a)

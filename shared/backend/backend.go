@@ -137,8 +137,15 @@ func New(s Servers, e Settings, log *slog.Logger) (*Backend, error) {
 	return b, nil
 }
 
-// ending asks the store how a job ended.
+// ending asks the store how a job or a batch ended.
 func (b *Backend) ending(ctx context.Context, ref completion.Ref) (eventlog.Ending, error) {
+	if ref.IsBatch() {
+		batch, err := b.Store.Batch(ctx, ref)
+		if err != nil {
+			return eventlog.Ending{}, err
+		}
+		return eventlog.BatchEnding(batch), nil
+	}
 	job, err := b.Store.Get(ctx, ref)
 	if err != nil {
 		return eventlog.Ending{}, err

@@ -1,5 +1,5 @@
 // Package client is the typed Go client of the HTTP API. Errors that the API answers are of type *Error. Following a
-// job, over HTTP (Follow) or NATS (View), resumes by itself after a broken connection; the state to resume anywhere is one
+// job or a batch, over HTTP (Follow, FollowBatch) or NATS (View), resumes by itself after a broken connection; the state to resume anywhere is one
 // number, the seq of the last event.
 package client
 
@@ -146,15 +146,8 @@ func (c *Client) TenantCredential(ctx context.Context) (Credential, error) {
 
 // Retry makes a new job of one that failed, expired or was cancelled; asked again, it returns the same new job and false.
 func (c *Client) Retry(ctx context.Context, id string) (job Job, created bool, err error) {
-	resp, err := c.send(ctx, http.MethodPost, "/v1/jobs/"+url.PathEscape(id)+"/retry", nil, nil)
-	if err != nil {
-		return Job{}, false, err
-	}
-	defer resp.Body.Close()
-	if err := json.NewDecoder(resp.Body).Decode(&job); err != nil {
-		return Job{}, false, fmt.Errorf("read answer to a retry of %s: %w", id, err)
-	}
-	return job, resp.Header.Get("Idempotent-Replayed") != "true", nil
+	created, err = c.create(ctx, "/v1/jobs/"+url.PathEscape(id)+"/retry", nil, nil, &job)
+	return job, created, err
 }
 
 // Query narrows and pages a list. The zero value is the first page of everything, newest first.
@@ -223,6 +216,19 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte, h h
 	return nil
 }
 
+// create is a POST that makes something, or answers what an equal one made before: then created is false.
+func (c *Client) create(ctx context.Context, path string, body []byte, h http.Header, into any) (created bool, err error) {
+	resp, err := c.send(ctx, http.MethodPost, path, body, h)
+	if err != nil {
+		return false, err
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+		return false, fmt.Errorf("read answer to POST %s: %w", path, err)
+	}
+	return resp.Header.Get("Idempotent-Replayed") != "true", nil
+}
+
 // send does one request and turns an error status into an *Error.
 func (c *Client) send(ctx context.Context, method, path string, body []byte, h http.Header) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
@@ -234,30 +240,40 @@ func (c *Client) send(ctx context.Context, method, path string, body []byte, h h
 			req.Header[name] = values
 		}
 	}
-	if c.key != "" {
-		req.Header.Set("Authorization", "Bearer "+c.key)
-	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	return c.do(req)
+}
+
+// do sends one request and turns an error status into an *Error.
+func (c *Client) do(req *http.Request) (*http.Response, error) {
+	if c.key != "" {
+		req.Header.Set("Authorization", "Bearer "+c.key)
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", method, path, err)
+		return nil, fmt.Errorf("%s %s: %w", req.Method, req.URL.Path, err)
 	}
 	if resp.StatusCode < http.StatusBadRequest {
 		return resp, nil
 	}
 	defer resp.Body.Close()
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // what arrived is enough for a message
+	return nil, refusal(resp.StatusCode, text)
+}
+
+// refusal reads the body of an answer with an error status.
+func refusal(status int, body []byte) *Error {
 	answer := struct {
 		Error *Error `json:"error"`
 	}{}
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // what arrived is enough for a message
-	if json.Unmarshal(text, &answer) != nil || answer.Error == nil {
+	if json.Unmarshal(body, &answer) != nil || answer.Error == nil {
 		answer.Error = &Error{}
 	}
 	if answer.Error.Message == "" {
-		answer.Error.Message = "the server answered " + resp.Status
+		answer.Error.Message = strings.TrimSpace(fmt.Sprintf("the server answered %d %s", status, http.StatusText(status)))
 	}
-	answer.Error.Status = resp.StatusCode
-	return nil, answer.Error
+	answer.Error.Status = status
+	return answer.Error
 }

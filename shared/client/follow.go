@@ -23,11 +23,20 @@ const reconnectMax = 5 * time.Second
 // connection is opened again where it broke, for as long as ctx allows; an answer that says no (an *Error below 500)
 // ends it.
 func (c *Client) Follow(ctx context.Context, id string, after int64) iter.Seq2[completion.Event, error] {
+	return c.follow(ctx, "/v1/jobs/"+url.PathEscape(id)+"/events", after)
+}
+
+// FollowBatch is Follow for the events of a batch. Their Lines are BatchLines, their Batch is a Batch without its errors.
+func (c *Client) FollowBatch(ctx context.Context, id string, after int64) iter.Seq2[completion.Event, error] {
+	return c.follow(ctx, batchPath(id)+"/events", after)
+}
+
+func (c *Client) follow(ctx context.Context, path string, after int64) iter.Seq2[completion.Event, error] {
 	return func(yield func(completion.Event, error) bool) {
 		wait := 100 * time.Millisecond
 		for {
 			before := after
-			done, err := c.follow(ctx, id, &after, yield)
+			done, err := c.followOnce(ctx, path, &after, yield)
 			if done {
 				return
 			}
@@ -49,9 +58,8 @@ func (c *Client) Follow(ctx context.Context, id string, after int64) iter.Seq2[c
 	}
 }
 
-// follow reads one connection's worth of events; done means that there is nothing left to do.
-func (c *Client) follow(ctx context.Context, id string, after *int64, yield func(completion.Event, error) bool) (done bool, err error) {
-	path := "/v1/jobs/" + url.PathEscape(id) + "/events"
+// followOnce reads one connection's worth of events; done means that there is nothing left to do.
+func (c *Client) followOnce(ctx context.Context, path string, after *int64, yield func(completion.Event, error) bool) (done bool, err error) {
 	resp, err := c.send(ctx, http.MethodGet, path, nil, http.Header{"Last-Event-Id": {strconv.FormatInt(*after, 10)}})
 	if err != nil {
 		return false, err

@@ -259,3 +259,20 @@ func TestLog_I3_AllDiscardedAfterTheEnd(t *testing.T) {
 	}
 	require.Zero(t, eventlogtest.Open(t, log, ref).Last().Seq, "its log stays empty")
 }
+
+// Who knows of events that the log has lost goes on above them, and viewers who have seen them take what comes for news.
+func TestLog_Resume(t *testing.T) {
+	t.Parallel()
+	_, _, log := setup(t, eventlog.Options{})
+	ref := eventlogtest.Job()
+	for _, known := range []int64{0, 40, 12} {
+		end := max(known, eventlogtest.Open(t, log, ref).Last().Seq)
+		tail, err := log.Resume(t.Context(), ref, known)
+		require.NoError(t, err)
+		require.Equal(t, end, tail.Last().Seq)
+		eventlogtest.Write(t, tail, eventlogtest.Started(1))
+		require.Equal(t, end+1, eventlogtest.Open(t, log, ref).Last().Seq)
+	}
+	_, err := log.Resume(t.Context(), completion.Ref{Tenant: "a.b", Job: "x"}, 1)
+	require.ErrorIs(t, err, completion.ErrNotFound)
+}

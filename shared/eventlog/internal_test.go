@@ -22,6 +22,7 @@ func record(seq int64, attempt int, kind completion.EventType) completion.Record
 func TestMerge_Add(t *testing.T) {
 	t.Parallel()
 	const s, d, r, c = completion.EventStarted, completion.EventDelta, completion.EventRetrying, completion.EventCompleted
+	const l, p = completion.EventLines, completion.EventProgress
 	for name, tc := range map[string]struct {
 		after int64
 		in    []completion.Record
@@ -41,6 +42,8 @@ func TestMerge_Add(t *testing.T) {
 		"start not seen":                      {0, []completion.Record{record(1, 1, s), record(5, 2, d), record(6, 2, d), record(7, 2, c)}, []int64{1, 7}, true},
 		"start not seen, then another":        {0, []completion.Record{record(1, 1, s), record(5, 2, d), record(6, 3, s), record(7, 3, d)}, []int64{1, 6, 7}, false},
 		"zombie restates":                     {0, []completion.Record{record(1, 2, s), record(2, 1, s), record(3, 1, d), record(4, 2, s), record(5, 2, d)}, []int64{1, 4, 5}, false},
+		"batch, taken on by another":          {0, []completion.Record{record(1, 1, s), record(2, 1, l), record(3, 2, p), record(4, 2, l)}, []int64{1, 2, 3, 4}, false},
+		"batch, head discarded":               {0, []completion.Record{record(5, 3, l), record(9, 3, p), record(10, 3, c)}, []int64{5, 9, 10}, true},
 		"nothing after the end":               {0, []completion.Record{record(1, 1, c), record(2, 1, d)}, []int64{1}, true},
 		"end seen before":                     {3, []completion.Record{record(2, 1, d), record(3, 1, c)}, nil, true},
 		"rewound below what was seen, at end": {50, []completion.Record{record(1, 2, s), record(2, 2, d), record(3, 2, c)}, []int64{51}, true},

@@ -47,12 +47,12 @@ func (m *merge) add(r completion.Record) bool {
 	return !m.done()
 }
 
-// judge decides whether r fits the text so far. A started or final event always does, unless it is a zombie's; what
-// follows a hole (the log has discarded what was there) does not, nor what belongs to an attempt whose start the viewer
-// has not seen.
+// judge decides whether r fits the text so far. A started or final event always does, unless it is a zombie's, and so do
+// those of a batch, which each stand for themselves; what follows a hole (the log has discarded what was there) does not, nor
+// what belongs to an attempt whose start the viewer has not seen.
 func (m *merge) judge(r completion.Record, hole bool) {
 	switch {
-	case r.Type.Final():
+	case r.Type.Final(), r.Type == completion.EventLines, r.Type == completion.EventProgress:
 		m.muted = false
 	case r.Type == completion.EventStarted:
 		m.muted = r.Attempt < m.attempt

@@ -35,6 +35,17 @@ func (l *Log) Open(ctx context.Context, ref completion.Ref) (completion.Tail, er
 	return t, nil
 }
 
+// Resume is Open for a caller that knows of events up to seq, which the log may have lost: the next event's seq is above that
+// in any case, so that nobody takes it for one seen before.
+func (l *Log) Resume(ctx context.Context, ref completion.Ref, seq int64) (completion.Tail, error) {
+	t, err := l.open(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	t.last.Seq = max(t.last.Seq, seq)
+	return t, nil
+}
+
 func (l *Log) open(ctx context.Context, ref completion.Ref) (*tail, error) {
 	p, err := locate(ref)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"math"
 	"time"
 
@@ -29,45 +28,6 @@ func lineID(ref completion.Ref, line int) string {
 func ofBatch[Q interface{ Where(string, ...any) Q }](query Q, ref completion.Ref, after, upto int) Q {
 	return query.Where("id > ?", lineID(ref, after)).Where("id <= ?", lineID(ref, upto)).
 		Where("batch = ?", text(ref.Job)).Where("tenant = ?", text(ref.Tenant))
-}
-
-// FeedBatch makes jobs of lines and stores how far that has come (Fed and Offset of b.Checkpoint) in one transaction. Lines
-// that are jobs already stay as they are. completion.ErrStale: somebody else has taken the batch, or it is not in progress
-// any more; nothing was written.
-func (s *Store) FeedBatch(ctx context.Context, b *completion.Batch, jobs []completion.Job) error {
-	ctx, cancel := s.limit(ctx)
-	defer cancel()
-	rows := make([]jobRow, len(jobs))
-	for i := range jobs {
-		j := &jobs[i]
-		if j.Batch != b.ID || j.Tenant != b.Tenant || j.ID != b.LineJobID(j.Line) {
-			return fmt.Errorf("feed batch %s: job %s is not the one of its line %d", b.ID, j.ID, j.Line)
-		}
-		row, err := newRow(j)
-		if err != nil {
-			return wrap(err, "feed batch %s", b.ID)
-		}
-		rows[i] = *row
-	}
-	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		err := affected(tx.NewUpdate().Model((*batchRow)(nil)).Set("fed = ?", b.Checkpoint.Fed).Set("input_offset = ?", b.Checkpoint.Offset).
-			Where("id = ?", text(b.ID)).Where("tenant = ?", text(b.Tenant)).Where("epoch = ?", b.Epoch).
-			Where("state = ?", completion.BatchInProgress).Exec(ctx))
-		if errors.Is(err, sql.ErrNoRows) {
-			return completion.ErrStale
-		}
-		if err == nil && len(rows) > 0 {
-			_, err = tx.NewInsert().Model(&rows).Column(fedColumns...).On("CONFLICT (id) DO NOTHING").Exec(ctx)
-		}
-		return err
-	})
-	return wrap(err, "feed batch %s", b.ID)
-}
-
-// fedColumns are those that a line has when it becomes a job. The rest is left out, which spares the database reading it.
-var fedColumns = []string{
-	"id", "tenant", "lane", "state", "model", "request", "metadata", "created_at", "updated_at", "deadline", "request_id", "endpoint",
-	"batch", "line", "custom_id",
 }
 
 // Lines returns the jobs of those lines, in line order and without their requests. Lines that are no jobs are left out.

@@ -42,10 +42,16 @@ type Mint interface {
 	Tenant(tenant string, expires time.Time) (credential.Credential, error)
 }
 
+// Models knows which models there are.
+type Models interface {
+	Native(ctx context.Context, model string) bool
+}
+
 // Parts are what a Face is made of.
 type Parts struct {
 	Intake *intake.Intake
 	Store  Store
+	Models Models
 	Log    completion.Log
 	Limits Limits
 	Guard  attend.Guard
@@ -122,7 +128,7 @@ type submitOutput struct {
 // submitBody documents what package request reads.
 type submitBody struct {
 	Request  map[string]any      `json:"request" doc:"A body of the endpoint, by default a chat completion: model, messages and any other parameter. It reaches the upstream as it is, unknown parameters included; only stream and stream_options are set."`
-	Endpoint completion.Endpoint `json:"endpoint,omitempty" enum:"/v1/chat/completions,/v1/completions,/v1/embeddings" default:"/v1/chat/completions" doc:"Which OpenAI endpoint the request is for."`
+	Endpoint completion.Endpoint `json:"endpoint,omitempty" enum:"/v1/chat/completions,/v1/completions,/v1/embeddings,/v1/responses" default:"/v1/chat/completions" doc:"Which OpenAI endpoint the request is for."`
 	Lane     completion.Lane     `json:"lane,omitempty" enum:"interactive,batch" default:"interactive" doc:"Batch jobs never delay interactive ones."`
 	Metadata map[string]string   `json:"metadata,omitempty" doc:"At most 16 pairs, keys of at most 64 and values of at most 512 characters."`
 	Timeout  float64             `json:"timeout,omitempty" exclusiveMinimum:"0" maximum:"604800" doc:"Seconds until the job must have ended; otherwise it expires, keeping what it has. The default depends on the lane."`
@@ -148,7 +154,7 @@ func (f *Face) submit(ctx context.Context, in *submitInput) (*submitOutput, erro
 	if err := f.Intake.Allow(ctx, tenant, body); err != nil {
 		return nil, f.answer(ctx, err)
 	}
-	read, err := request.Parse(in.RawBody)
+	read, err := request.Parse(in.RawBody, func(model string) bool { return f.Models.Native(ctx, model) })
 	if err != nil {
 		return nil, f.answer(ctx, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"sluice/api/internal/attend"
 	"sluice/api/internal/raw"
 	"sluice/api/internal/request"
+	"sluice/api/internal/result"
 	"sluice/api/internal/sse"
 	"sluice/shared/completion"
 )
@@ -65,14 +66,10 @@ func (f *Face) create(ctx context.Context, e completion.Endpoint, in *createInpu
 
 // reply writes a job's answer in one piece.
 func reply(w http.ResponseWriter, job completion.Job) error {
-	switch {
-	case job.State != completion.Completed:
+	if job.State != completion.Completed {
 		return attend.Ended(job)
-	case job.Endpoint == completion.EndpointEmbeddings:
-		raw.Write(w, job.Result)
-	default:
-		raw.Write(w, object(&job, nil))
 	}
+	raw.Write(w, result.Of(&job))
 	return nil
 }
 
@@ -106,7 +103,7 @@ func read(job *completion.Job, body []byte) (form, error) {
 	}
 	if job.Endpoint == completion.EndpointChat {
 		job.Stored = root.Get("store").Bool()
-		if job.Metadata, err = request.Metadata(root.Get("metadata")); err != nil {
+		if job.Metadata, err = request.Metadata(root.Get("metadata"), "metadata"); err != nil {
 			return form{}, err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"sluice/api/internal/result"
 	"sluice/shared/completion"
 )
 
@@ -26,7 +27,7 @@ func newFrame(job *completion.Job, usage bool) frame {
 	if f.text {
 		object = "text_completion"
 	}
-	f.head = append(f.head, `{"id":"`+id(job)+`","object":"`+object+`","created":`...)
+	f.head = append(f.head, `{"id":"`+result.ID(job)+`","object":"`+object+`","created":`...)
 	f.head = strconv.AppendInt(f.head, job.CreatedAt.Unix(), 10)
 	return f
 }
@@ -97,33 +98,9 @@ func (f *frame) begin() []byte {
 
 // choice renders a choice with the members that the SDKs expect of each.
 func (f *frame) choice(b []byte, c gjson.Result) []byte {
-	needs := [...]member{{"index", "0"}, {"delta", "{}"}, {"finish_reason", "null"}}
+	needs := [...]result.Member{{"index", "0"}, {"delta", "{}"}, {"finish_reason", "null"}}
 	if f.text {
-		needs = [...]member{{"index", "0"}, {"text", `""`}, {"finish_reason", "null"}}
+		needs = [...]result.Member{{"index", "0"}, {"text", `""`}, {"finish_reason", "null"}}
 	}
-	return with(b, c, needs[:])
-}
-
-// member is one of an object's, with its value as JSON.
-type member struct{ key, value string }
-
-// with appends the object with those of the members that it lacks.
-func with(b []byte, object gjson.Result, members []member) []byte {
-	if !object.IsObject() {
-		return append(b, object.Raw...)
-	}
-	b = append(b, object.Raw[:len(object.Raw)-1]...)
-	empty := true
-	object.ForEach(func(_, _ gjson.Result) bool { empty = false; return false })
-	for _, m := range members {
-		if object.Get(m.key).Exists() {
-			continue
-		}
-		if !empty {
-			b = append(b, ',')
-		}
-		empty = false
-		b = append(append(b, `"`+m.key+`":`...), m.value...)
-	}
-	return append(b, '}')
+	return result.With(b, c, needs[:])
 }

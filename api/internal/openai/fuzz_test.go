@@ -9,12 +9,13 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/tidwall/gjson"
 
+	"sluice/api/internal/result"
 	"sluice/shared/completion"
 )
 
-// jobOf is a job whose answer is result.
-func jobOf(e completion.Endpoint, result string) *completion.Job {
-	return &completion.Job{ID: "job_0123", Endpoint: e, Model: "m\"", Result: []byte(result), CreatedAt: time.Unix(7, 0)}
+// jobOf is a job with that answer.
+func jobOf(e completion.Endpoint, answer string) *completion.Job {
+	return &completion.Job{ID: "job_0123", Endpoint: e, Model: "m\"", Result: []byte(answer), CreatedAt: time.Unix(7, 0)}
 }
 
 // FuzzFrame renders whatever an upstream's chunk may be: one line of JSON, with what every chunk has and the chunk's own text.
@@ -59,18 +60,18 @@ func FuzzObject(f *testing.F) {
 		f.Add(c, true)
 		f.Add(c, false)
 	}
-	f.Fuzz(func(t *testing.T, result string, text bool) {
-		if !json.Valid([]byte(result)) || !gjson.Parse(result).IsObject() {
+	f.Fuzz(func(t *testing.T, said string, text bool) {
+		if !json.Valid([]byte(said)) || !gjson.Parse(said).IsObject() {
 			return
 		}
 		e := completion.EndpointChat
 		if text {
 			e = completion.EndpointCompletions
 		}
-		job := jobOf(e, result)
-		for _, body := range [][]byte{object(job, nil), stored(job)} {
+		job := jobOf(e, said)
+		for _, body := range [][]byte{result.Object(job, nil), stored(job)} {
 			require.True(t, json.Valid(body), "%s", body)
-			require.Equal(t, id(job), gjson.GetBytes(body, "id").Str)
+			require.Equal(t, result.ID(job), gjson.GetBytes(body, "id").Str)
 		}
 	})
 }

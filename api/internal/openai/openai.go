@@ -47,13 +47,6 @@ func Register(api huma.API, p Parts) {
 
 var tags = []string{"OpenAI"}
 
-// prefixes begin the ids that clients see.
-var prefixes = map[completion.Endpoint]string{
-	completion.EndpointChat: "chatcmpl-", completion.EndpointCompletions: "cmpl-", completion.EndpointEmbeddings: "embd-",
-}
-
-func id(job *completion.Job) string { return completion.Alias(prefixes[job.Endpoint], job.ID) }
-
 // answer is how this face returns errors; a nil err is nil.
 func (f *Face) answer(ctx context.Context, err error) error {
 	return problem.Answer(ctx, f.Logger, err)

@@ -16,6 +16,7 @@ import (
 	"sluice/api/internal/list"
 	"sluice/api/internal/raw"
 	"sluice/api/internal/request"
+	"sluice/api/internal/result"
 	"sluice/shared/completion"
 	"sluice/shared/store"
 )
@@ -71,7 +72,7 @@ func notFound(id string) error {
 
 // find returns the stored completion's job. One that has not completed is not there yet.
 func (f *Face) find(ctx context.Context, id string) (completion.Job, error) {
-	name, ok := completion.Unalias(prefixes[completion.EndpointChat], id)
+	name, ok := completion.Unalias(result.Prefix(completion.EndpointChat), id)
 	if !ok {
 		return completion.Job{}, notFound(id)
 	}
@@ -95,12 +96,12 @@ func (f *Face) get(ctx context.Context, in *idInput) (*raw.Output, error) {
 
 // stored renders a stored completion, which says more than one that was just made.
 func stored(job *completion.Job) []byte {
-	more := []member{{"metadata", labels(job.Metadata)}, {"request_id", raw.Quote(job.RequestID)}}
+	more := []result.Member{{"metadata", labels(job.Metadata)}, {"request_id", raw.Quote(job.RequestID)}}
 	asked := gjson.ParseBytes(job.Request)
 	for _, name := range []string{"tool_choice", "tools", "response_format", "seed", "temperature", "top_p", "presence_penalty", "frequency_penalty"} {
-		more = append(more, member{name, orNull(asked.Get(name))})
+		more = append(more, result.Member{name, orNull(asked.Get(name))})
 	}
-	return object(job, append(more, member{"input_user", orNull(asked.Get("user"))}))
+	return result.Object(job, append(more, result.Member{"input_user", orNull(asked.Get("user"))}))
 }
 
 func orNull(v gjson.Result) string {
@@ -135,7 +136,7 @@ func (f *Face) update(ctx context.Context, in *updateInput) (*raw.Output, error)
 	if !root.Get("metadata").Exists() {
 		return nil, f.answer(ctx, completion.Invalid("metadata", "The parameter \"metadata\" is required; it is all that can be changed."))
 	}
-	pairs, err := request.Metadata(root.Get("metadata"))
+	pairs, err := request.Metadata(root.Get("metadata"), "metadata")
 	if err != nil {
 		return nil, f.answer(ctx, err)
 	}
@@ -186,7 +187,7 @@ func (in *storedInput) metadata() map[string]string {
 }
 
 func (f *Face) list(ctx context.Context, in *storedInput) (*raw.Output, error) {
-	after, ok := completion.Unalias(prefixes[completion.EndpointChat], in.After)
+	after, ok := completion.Unalias(result.Prefix(completion.EndpointChat), in.After)
 	switch {
 	case in.After == "":
 		after = ""
@@ -205,7 +206,7 @@ func (f *Face) list(ctx context.Context, in *storedInput) (*raw.Output, error) {
 	}
 	items := make([]list.Item, 0, len(jobs))
 	for i := range jobs {
-		items = append(items, list.Item{ID: id(&jobs[i]), JSON: stored(&jobs[i])})
+		items = append(items, list.Item{ID: result.ID(&jobs[i]), JSON: stored(&jobs[i])})
 	}
 	return raw.JSON(list.Render(items, more)), nil
 }
@@ -233,12 +234,12 @@ func (f *Face) messages(ctx context.Context, in *messagesInput) (*raw.Output, er
 func messages(job *completion.Job) []list.Item {
 	var items []list.Item
 	gjson.GetBytes(job.Request, "messages").ForEach(func(_, m gjson.Result) bool {
-		name := id(job) + "-" + strconv.Itoa(len(items))
+		name := result.ID(job) + "-" + strconv.Itoa(len(items))
 		parts := "null"
 		if content := m.Get("content"); content.IsArray() {
 			parts = content.Raw
 		}
-		items = append(items, list.Item{ID: name, JSON: with(nil, m, []member{{"id", raw.Quote(name)}, {"content", "null"}, {"name", "null"}, {"content_parts", parts}})})
+		items = append(items, list.Item{ID: name, JSON: result.With(nil, m, []result.Member{{"id", raw.Quote(name)}, {"content", "null"}, {"name", "null"}, {"content_parts", parts}})})
 		return true
 	})
 	return items

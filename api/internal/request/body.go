@@ -2,7 +2,6 @@ package request
 
 import (
 	"cmp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -37,12 +36,7 @@ var content = map[completion.Endpoint]string{
 	completion.EndpointChat: "messages", completion.EndpointCompletions: "prompt", completion.EndpointEmbeddings: "input",
 }
 
-// Endpoints are those whose bodies Check knows.
-func Endpoints() []completion.Endpoint {
-	return slices.DeleteFunc(slices.Clone(completion.Endpoints), func(e completion.Endpoint) bool { return content[e] == "" })
-}
-
-// Check checks a body of one of Endpoints, found at path at, and returns the model that it names.
+// Check checks a body of any endpoint but that of responses (see Response), found at path at, and returns the model that it names.
 func Check(e completion.Endpoint, body gjson.Result, at string) (model string, err error) {
 	if !body.IsObject() {
 		return "", completion.Invalid(at, "The %s must be a JSON object with model and %s.", cmp.Or(at, "body"), content[e])

@@ -14,20 +14,20 @@ import (
 	"sluice/shared/completion"
 )
 
-// wellFormed checks what holds for every JSON body: valid, UTF-8, not too deep, no NUL and no half surrogate pairs,
-// which no upstream and no database would take.
-func wellFormed(body []byte) error {
+// wellFormed checks what holds for all JSON that comes in, be it the body of a request or a line of a file: valid, UTF-8, not
+// too deep, no NUL and no half surrogate pairs, which no upstream and no database would take.
+func wellFormed(body []byte, noun string) error {
 	if len(bytes.TrimSpace(body)) == 0 {
-		return completion.NewError(completion.CodeInvalidJSON, "The body is empty; it must be a JSON object.")
+		return completion.NewError(completion.CodeInvalidJSON, "The "+noun+" is empty; it must be a JSON object.")
 	}
 	if !utf8.Valid(body) {
-		return completion.NewError(completion.CodeInvalidJSON, "The body is not valid UTF-8.")
+		return completion.NewError(completion.CodeInvalidJSON, "The "+noun+" is not valid UTF-8.")
 	}
 	if depth(body) > MaxDepth {
-		return completion.Invalid(deepest(body), "The body is nested more than %d levels deep.", MaxDepth)
+		return completion.Invalid(deepest(body), "The %s is nested more than %d levels deep.", noun, MaxDepth)
 	}
 	if !json.Valid(body) {
-		return syntax(body)
+		return syntax(body, noun)
 	}
 	if bytes.Contains(body, []byte(`\u`)) {
 		if path, what := badEscape(gjson.ParseBytes(body), ""); what != "" {
@@ -37,14 +37,14 @@ func wellFormed(body []byte) error {
 	return nil
 }
 
-// syntax says where the body stops being JSON.
-func syntax(body []byte) error {
+// syntax says where body stops being JSON.
+func syntax(body []byte, noun string) error {
 	e := completion.NewError(completion.CodeInvalidJSON, "")
 	var at *json.SyntaxError
 	var any json.RawMessage
 	err := json.Unmarshal(body, &any)
 	if errors.As(err, &at) {
-		e.Message = fmt.Sprintf("The body is not valid JSON: %s at byte %d.", at.Error(), at.Offset)
+		e.Message = fmt.Sprintf("The %s is not valid JSON: %s at byte %d.", noun, at.Error(), at.Offset)
 	}
 	return e.Because(err)
 }

@@ -5,6 +5,7 @@ package request
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -39,19 +40,25 @@ type Job struct {
 }
 
 // Object reads a body that must be a JSON object. Its errors are of type *completion.Error.
-func Object(body []byte) (gjson.Result, error) {
-	if err := wellFormed(body); err != nil {
+func Object(body []byte) (gjson.Result, error) { return object(body, "body") }
+
+// Line is Object for a line of a file.
+func Line(line []byte) (gjson.Result, error) { return object(line, "line") }
+
+func object(text []byte, noun string) (gjson.Result, error) {
+	if err := wellFormed(text, noun); err != nil {
 		return gjson.Result{}, err
 	}
-	root := gjson.ParseBytes(body)
+	root := gjson.ParseBytes(text)
 	if !root.IsObject() {
-		return gjson.Result{}, completion.Invalid("", "The body must be a JSON object.")
+		return gjson.Result{}, completion.Invalid("", "The %s must be a JSON object.", noun)
 	}
 	return root, nil
 }
 
-// Parse reads and checks a whole body. Its errors are of type *completion.Error.
-func Parse(body []byte) (Job, error) {
+// Parse reads and checks a whole body. native says of a model whether its upstreams are asked for Responses as such. Its errors
+// are of type *completion.Error.
+func Parse(body []byte, native func(model string) bool) (Job, error) {
 	root, err := Object(body)
 	if err != nil {
 		return Job{}, err
@@ -71,9 +78,19 @@ func Parse(body []byte) (Job, error) {
 		err = completion.Invalid("request", "The field \"request\" is required: a chat completion body with model and messages.")
 	}
 	if err == nil {
-		job.Model, err = Check(job.Endpoint, gjson.ParseBytes(job.Request), "request")
+		err = job.check(gjson.ParseBytes(job.Request), native)
 	}
 	return job, err
+}
+
+// check checks the request, and takes the model from it.
+func (j *Job) check(request gjson.Result, native func(model string) bool) (err error) {
+	if j.Endpoint == completion.EndpointResponses {
+		j.Model, err = Response(request, "request", native(request.Get("model").Str))
+	} else {
+		j.Model, err = Check(j.Endpoint, request, "request")
+	}
+	return err
 }
 
 func (j *Job) field(name string, v gjson.Result) (err error) {
@@ -85,8 +102,8 @@ func (j *Job) field(name string, v gjson.Result) (err error) {
 			return nil
 		}
 		j.Endpoint = completion.Endpoint(v.Str)
-		if v.Type != gjson.String || content[j.Endpoint] == "" {
-			err = completion.Invalid("endpoint", "The endpoint must be one of %q.", Endpoints())
+		if v.Type != gjson.String || !slices.Contains(completion.Endpoints, j.Endpoint) {
+			err = completion.Invalid("endpoint", "The endpoint must be one of %q.", completion.Endpoints)
 		}
 	case "lane":
 		if v.Type == gjson.Null {
@@ -97,7 +114,7 @@ func (j *Job) field(name string, v gjson.Result) (err error) {
 			err = completion.Invalid("lane", "The lane must be %q or %q.", completion.LaneInteractive, completion.LaneBatch)
 		}
 	case "metadata":
-		j.Metadata, err = Metadata(v)
+		j.Metadata, err = Metadata(v, "metadata")
 	case "timeout", "deadline":
 		err = j.limit(name, v)
 	default:
@@ -132,18 +149,18 @@ func (j *Job) limit(name string, v gjson.Result) error {
 	return nil
 }
 
-// Metadata reads a caller's own labels, which are the member "metadata" of a body; nil for null.
-func Metadata(v gjson.Result) (map[string]string, error) {
+// Metadata reads a caller's own labels, found at path at; nil for null.
+func Metadata(v gjson.Result, at string) (map[string]string, error) {
 	if v.Type == gjson.Null { // also: it is not there
 		return nil, nil
 	}
 	if !v.IsObject() {
-		return nil, completion.Invalid("metadata", "Metadata must be an object of strings.")
+		return nil, completion.Invalid(at, "Metadata must be an object of strings.")
 	}
 	pairs := map[string]string{}
 	var err error
 	v.ForEach(func(k, v gjson.Result) bool {
-		switch path := "metadata." + shorten(k.Str); {
+		switch path := join(at, k.Str); {
 		case v.Type != gjson.String:
 			err = completion.Invalid(path, "A metadata value must be a string.")
 		case k.Str == "" || utf8.RuneCountInString(k.Str) > MaxMetadataKey:
@@ -155,7 +172,7 @@ func Metadata(v gjson.Result) (map[string]string, error) {
 		return err == nil
 	})
 	if err == nil && len(pairs) > MaxMetadata {
-		err = completion.Invalid("metadata", "At most %d pairs of metadata are allowed.", MaxMetadata)
+		err = completion.Invalid(at, "At most %d pairs of metadata are allowed.", MaxMetadata)
 	}
 	return pairs, err
 }

@@ -16,17 +16,58 @@ import (
 
 const chat = `{"model":"m","messages":[{"role":"user","content":"hi"}]}`
 
+// parse reads a body where no upstream is asked for Responses as such, but for the model native.
+func parse(body string) (request.Job, error) {
+	return request.Parse([]byte(body), func(model string) bool { return model == "native" })
+}
+
+// A body of /v1/responses stands alone.
+func TestParse_Response(t *testing.T) {
+	t.Parallel()
+	with := func(request string) string { return `{"endpoint":"/v1/responses","request":{` + request + `}}` }
+	for _, ok := range []string{
+		`"model":"m","input":"hi","store":true`, `"model":"m","input":"hi","previous_response_id":null`,
+		`"model":"native","input":[{"type":"message","role":"user","content":"x"}],"tools":[{"type":"web_search"}]`,
+	} {
+		job, err := parse(with(ok))
+		require.NoError(t, err, ok)
+		require.Equal(t, completion.EndpointResponses, job.Endpoint)
+		require.NotEmpty(t, job.Model)
+		require.Equal(t, `{`+ok+`}`, string(job.Request))
+	}
+	for bad, param := range map[string]string{
+		`"model":"m"`:                "request.input",
+		`"model":"m","input":[]`:     "request.input",
+		`"input":"hi"`:               "request.model",
+		`"model":"native","input":1`: "request.input",
+		`"model":"` + strings.Repeat("m", 257) + `","input":"hi"`:              "request.model",
+		`"model":"m","input":"hi","tools":[{"type":"web_search"}]`:             "request.tools[0].type",
+		`"model":"m","input":"hi","previous_response_id":"resp_1"`:             "request.previous_response_id",
+		`"model":"native","input":"hi","conversation":"conv_1"`:                "request.conversation",
+		`"model":"native","input":[{"type":"item_reference","id":"msg_1"}]`:    "request.input",
+		`"model":"m","input":[{"role":"user","content":"x"},{"id":"msg_1"}]`:   "request.input",
+		`"model":"m","messages":[{"role":"user","content":"hi"}],"input":"hi"`: "request.messages",
+		`"model":"m","input":"hi","metadata":3`:                                "request.metadata",
+	} {
+		_, err := parse(with(bad))
+		require.Equal(t, completion.CodeInvalidRequest, completion.AsError(err).Code, bad)
+		require.Equal(t, param, completion.AsError(err).Param, bad)
+	}
+	_, err := parse(`{"endpoint":"/v1/responses","request":"hi"}`)
+	require.Equal(t, "request", completion.AsError(err).Param)
+}
+
 func TestParse_Accepts(t *testing.T) {
 	t.Parallel()
 	body := `{"request":{"model":"m", "messages":[{"role":"user","content":[{"type":"text","text":"\ud83d\ude00"}]},{"role":"assistant","content":null}],"unknown":{"x":1e400},"temperature":null,"seed":12345678901234567890},"lane":"batch","metadata":{"k":"v"}}`
-	job, err := request.Parse([]byte(body))
+	job, err := parse(body)
 	require.NoError(t, err)
 	require.Equal(t, "m", job.Model)
 	require.Equal(t, completion.LaneBatch, job.Lane)
 	require.Equal(t, map[string]string{"k": "v"}, job.Metadata)
 	require.Contains(t, body, string(job.Request), "the request is passed through byte for byte")
 
-	job, err = request.Parse([]byte(`{"request":` + chat + `,"lane":null,"metadata":null}`))
+	job, err = parse(`{"request":` + chat + `,"lane":null,"metadata":null}`)
 	require.NoError(t, err)
 	require.Equal(t, completion.LaneInteractive, job.Lane)
 	require.Nil(t, job.Metadata)
@@ -35,7 +76,7 @@ func TestParse_Accepts(t *testing.T) {
 func TestParse_Deadline(t *testing.T) {
 	t.Parallel()
 	with := func(extra string) request.Job {
-		job, err := request.Parse([]byte(`{"request":` + chat + `,` + extra + `}`))
+		job, err := parse(`{"request":` + chat + `,` + extra + `}`)
 		require.NoError(t, err, extra)
 		return job
 	}
@@ -115,7 +156,7 @@ func TestParse_Refuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := request.Parse([]byte(c.body))
+			_, err := parse(c.body)
 			var e *completion.Error
 			require.ErrorAs(t, err, &e)
 			if c.code == "" {
@@ -149,7 +190,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(`{"Request":` + chat + `} `)
 	f.Fuzz(func(t *testing.T, body string) {
 		began := time.Now()
-		job, err := request.Parse([]byte(body))
+		job, err := parse(body)
 		if err != nil {
 			var e *completion.Error
 			require.ErrorAs(t, err, &e)
@@ -211,12 +252,15 @@ func FuzzCheck(f *testing.F) {
 		f.Add(body, i)
 	}
 	f.Fuzz(func(t *testing.T, body string, n int) {
-		all := request.Endpoints()
-		e := all[uint(n)%uint(len(all))]
+		e := completion.Endpoints[uint(n)%uint(len(completion.Endpoints))]
 		root, err := request.Object([]byte(body))
 		model := ""
 		if err == nil {
-			model, err = request.Check(e, root, "")
+			if e == completion.EndpointResponses {
+				model, err = request.Response(root, "", n < 0)
+			} else {
+				model, err = request.Check(e, root, "")
+			}
 		}
 		if err != nil {
 			refused := completion.AsError(err)

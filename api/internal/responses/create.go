@@ -87,7 +87,7 @@ func (f *Face) read(ctx context.Context, job *completion.Job, body []byte) (form
 		err = response.Check(job.Request)
 	}
 	if err == nil {
-		job.Metadata, err = request.Metadata(root.Get("metadata"))
+		job.Metadata, err = request.Metadata(root.Get("metadata"), "metadata")
 	}
 	if err != nil {
 		return form{}, err
@@ -96,8 +96,6 @@ func (f *Face) read(ctx context.Context, job *completion.Job, body []byte) (form
 	job.Model = root.Get("model").Str
 	job.Stored = !root.Get("store").Exists() || root.Get("store").Raw != "false"
 	switch {
-	case len(job.Model) > request.MaxModel:
-		return form{}, completion.Invalid("model", "The model's name may have at most %d bytes.", request.MaxModel)
 	case said.background && !job.Stored:
 		return form{}, completion.Invalid("background", "A response in the background must be stored: \"store\" must not be false.")
 	case !said.stream && root.Get("stream_options").IsObject():
@@ -108,9 +106,5 @@ func (f *Face) read(ctx context.Context, job *completion.Job, body []byte) (form
 			return form{}, err
 		}
 	}
-	if native {
-		return said, response.CheckNative(job.Request)
-	}
-	_, err = response.Chat(job.Request)
-	return said, err
+	return said, request.Whole(job.Request, native)
 }

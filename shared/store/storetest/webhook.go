@@ -52,6 +52,7 @@ func typesOf(list []completion.Delivery) []string {
 
 func webhookRoundTrip(t *testing.T, s *store.Store) {
 	ours := completion.NewWebhook("acme", "https://example.org/\x00", []string{"job.*", "response.failed"}, now())
+	ours.ID = "whk_0" // before the next, which may be of the same millisecond
 	ours.Description, ours.Enabled, ours.Disabled = "a\x00b", false, "gone"
 	ours.OldSecret, ours.OldUntil = "whsec_old", now().Add(time.Hour)
 	require.NoError(t, s.AddWebhook(t.Context(), ours))

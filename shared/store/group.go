@@ -1,0 +1,284 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"sluice/shared/completion"
+)
+
+// Group claims and finishes jobs for many callers at once: what is asked for while a statement is under way goes with the
+// next one, in one transaction. A caller that is alone goes as it would with the Store. It is safe for concurrent use.
+type Group struct {
+	store    *Store
+	claims   crowd[claimArgs]
+	finishes crowd[finishArgs]
+}
+
+type claimArgs struct {
+	worker string
+	at     time.Time
+}
+
+type finishArgs struct {
+	attempt int
+	outcome completion.Outcome
+}
+
+// Group returns a Group of its own. Callers help each other only within one.
+func (s *Store) Group() *Group {
+	g := &Group{store: s}
+	g.claims.single = func(ctx context.Context, ref completion.Ref, a claimArgs) (completion.Job, error) {
+		return s.Claim(ctx, ref, a.worker, a.at)
+	}
+	g.finishes.single = func(ctx context.Context, ref completion.Ref, a finishArgs) (completion.Job, error) {
+		return s.Finish(ctx, ref, a.attempt, a.outcome)
+	}
+	g.claims.together, g.finishes.together = g.claim, g.finish
+	return g
+}
+
+// Claim is Store.Claim. If ctx ends while it waits for others, the job may be claimed or not.
+func (g *Group) Claim(ctx context.Context, ref completion.Ref, worker string, at time.Time) (completion.Job, error) {
+	job, err := g.claims.do(ctx, ref, claimArgs{worker, at})
+	return job, wrap(err, "claim job %s with others", ref.Job)
+}
+
+// Finish is Store.Finish, but the job may come without its Request. If ctx ends while it waits for others, the outcome may
+// be stored or not.
+func (g *Group) Finish(ctx context.Context, ref completion.Ref, attempt int, o completion.Outcome) (completion.Job, error) {
+	if !o.State.Final() {
+		return g.store.Finish(ctx, ref, attempt, o)
+	}
+	job, err := g.finishes.do(ctx, ref, finishArgs{attempt, o})
+	return job, wrap(err, "finish job %s with others", ref.Job)
+}
+
+// claimRow is one claim of a statement that makes many.
+type claimRow struct {
+	ID     string    `bun:"id"`
+	Tenant string    `bun:"tenant"`
+	Worker string    `bun:"worker"`
+	At     time.Time `bun:"at"`
+	Since  time.Time `bun:"since"` // workers seen after it are alive
+}
+
+func (g *Group) claim(ctx context.Context, list []*call[claimArgs]) ([]jobRow, error) {
+	values := make([]claimRow, len(list))
+	for i, c := range list {
+		values[i] = claimRow{
+			ID: text(c.ref.Job), Tenant: text(c.ref.Tenant), Worker: text(c.args.worker),
+			At: stamp(c.args.at), Since: stamp(c.args.at.Add(-g.store.opts.WorkerTTL)),
+		}
+	}
+	alive := g.store.db.NewSelect().TableExpr("worker AS w").ColumnExpr("1").Where("w.id = job.worker").Where("w.seen_at > v.since")
+	return g.store.updateMany(ctx, jobIDs(list), &values, nil, completion.Sources(completion.Running), func(q *bun.UpdateQuery) *bun.UpdateQuery {
+		return q.Set("state = ?", completion.Running).Set("attempt = job.attempt + 1").Set("worker = v.worker").
+			Set("started_at = COALESCE(job.started_at, v.at)").Set("updated_at = v.at").
+			Set("retry_at = NULL").Set("first_token_at = NULL").
+			Where("(job.state = ? OR job.worker = v.worker OR NOT EXISTS (?))", completion.Queued, alive).
+			Where("(job.state <> ? OR job.deadline IS NULL OR job.deadline > v.at)", completion.Queued)
+	})
+}
+
+// finishRow is one outcome of a statement that stores many.
+type finishRow struct {
+	ID           string    `bun:"id"`
+	Tenant       string    `bun:"tenant"`
+	Attempt      int       `bun:"attempt"`
+	State        string    `bun:"state"`
+	Upstream     string    `bun:"upstream,nullzero"`
+	Result       []byte    `bun:"result,nullzero"`
+	Usage        []byte    `bun:"usage,nullzero"`
+	FinishReason string    `bun:"finish_reason,nullzero"`
+	Error        []byte    `bun:"error,nullzero"`
+	FirstTokenAt time.Time `bun:"first_token_at,nullzero"`
+	Unsaid       bool      `bun:"unsaid"`
+	At           time.Time `bun:"at"`
+}
+
+func (g *Group) finish(ctx context.Context, list []*call[finishArgs]) ([]jobRow, error) {
+	values, results := make([]finishRow, len(list)), make(map[string][]byte, len(list))
+	for i, c := range list {
+		o := &c.args.outcome
+		failure, err := encode(o.Error, o.Error == nil)
+		if err != nil {
+			return nil, err
+		}
+		values[i] = finishRow{
+			ID: text(c.ref.Job), Tenant: text(c.ref.Tenant), Attempt: c.args.attempt, State: text(o.State), Upstream: text(o.Upstream),
+			Result: o.Result, Usage: o.Usage, FinishReason: text(o.FinishReason), Error: failure,
+			FirstTokenAt: stamp(o.FirstTokenAt), Unsaid: o.Unsaid, At: stamp(o.At),
+		}
+		results[values[i].ID] = o.Result
+	}
+	running := []completion.State{completion.Running}
+	rows, err := g.store.updateMany(ctx, jobIDs(list), &values, heavy, running, func(q *bun.UpdateQuery) *bun.UpdateQuery {
+		for _, column := range []string{"state", "upstream", "result", "usage", "finish_reason", "error", "first_token_at", "unsaid"} {
+			q = q.Set("? = v.?", bun.Ident(column), bun.Ident(column))
+		}
+		return q.Set("updated_at = v.at").Set("finished_at = v.at").Where("job.attempt = v.attempt")
+	})
+	for i := range rows {
+		rows[i].Result = results[rows[i].ID] // as it was just written
+	}
+	return rows, err
+}
+
+func jobIDs[A any](list []*call[A]) []string {
+	ids := make([]string, len(list))
+	for i, c := range list {
+		ids[i] = text(c.ref.Job)
+	}
+	return ids
+}
+
+// updateMany updates the jobs with the ids that are in one of the states, each with its row of values, which have an id and a
+// tenant too and are called v. It returns those that it changed, without some columns.
+func (s *Store) updateMany(ctx context.Context, ids []string, values any, without []string, from []completion.State, change func(*bun.UpdateQuery) *bun.UpdateQuery) ([]jobRow, error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	var names []string
+	for _, f := range s.db.Table(reflect.TypeFor[jobRow]()).Fields {
+		if !slices.Contains(without, f.Name) {
+			names = append(names, "job."+f.Name)
+		}
+	}
+	var rows []jobRow
+	// The list of ids and the CASE are for PostgreSQL: it would guess that hardly any job is in such a state, and look through
+	// all of those, or compare each with each.
+	query := s.db.NewUpdate().With("v", s.db.NewValues(values)).Model(&rows).TableExpr("v").
+		Where("job.id IN (?)", bun.List(ids)).Where("job.id = v.id").Where("job.tenant = v.tenant").
+		Where("CASE WHEN job.state IN (?) THEN TRUE ELSE FALSE END", bun.List(from)).
+		Returning(strings.Join(names, ", "))
+	_, err := change(query).Exec(ctx)
+	return rows, err
+}
+
+// maxTogether is the most that one statement does; more would only make each of them wait longer.
+const maxTogether = 128
+
+// call is one that waits for others.
+type call[A any] struct {
+	gone  <-chan struct{} // closed once nobody waits for it any more
+	ref   completion.Ref
+	args  A
+	done  chan struct{} // closed once there is an answer
+	job   completion.Job
+	err   error
+	alone bool // the answer is that the caller must go alone
+}
+
+// crowd gathers calls of one kind while one statement is under way. The first call goes alone; whoever came meanwhile goes
+// together then, in a goroutine that ends when nobody is left, and so on.
+type crowd[A any] struct {
+	single   func(ctx context.Context, ref completion.Ref, args A) (completion.Job, error)
+	together func(ctx context.Context, list []*call[A]) ([]jobRow, error) // the rows it has changed
+
+	mu      sync.Mutex
+	busy    bool
+	waiting []*call[A]
+}
+
+func (c *crowd[A]) do(ctx context.Context, ref completion.Ref, args A) (completion.Job, error) {
+	w := &call[A]{gone: ctx.Done(), ref: ref, args: args, done: make(chan struct{})}
+	if c.first(w) {
+		defer c.goOn()
+		return c.single(ctx, ref, args)
+	}
+	select {
+	case <-w.done:
+	case <-ctx.Done():
+		return completion.Job{}, ctx.Err()
+	}
+	if w.alone {
+		return c.single(ctx, ref, args)
+	}
+	return w.job, w.err
+}
+
+// first lets a call wait, unless nothing is under way that it could wait for.
+func (c *crowd[A]) first(w *call[A]) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.busy {
+		c.waiting = append(c.waiting, w)
+		return false
+	}
+	c.busy = true
+	return true
+}
+
+func (c *crowd[A]) goOn() {
+	list := c.next()
+	if list == nil {
+		return
+	}
+	go func() {
+		for ; list != nil; list = c.next() {
+			c.run(list)
+		}
+	}()
+}
+
+// next takes those that go together now, in the order of their ids, which is that in which all statements shall lock rows.
+// Calls for one job go one after the other. nil: nobody waits, and nothing is under way from now on.
+func (c *crowd[A]) next() []*call[A] {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var list, later []*call[A]
+	taken := make(map[string]bool, min(len(c.waiting), maxTogether))
+	for _, w := range c.waiting {
+		select {
+		case <-w.gone:
+			continue
+		default:
+		}
+		if taken[w.ref.Job] || len(list) == maxTogether {
+			later = append(later, w)
+			continue
+		}
+		taken[w.ref.Job] = true
+		list = append(list, w)
+	}
+	c.waiting, c.busy = later, len(list) > 0
+	slices.SortFunc(list, func(a, b *call[A]) int { return cmp.Compare(a.ref.Job, b.ref.Job) })
+	return list
+}
+
+// run answers each of the list. Those that a statement for all did not change go alone, to find out why, and so does
+// everybody if it failed: for one that is wrong, or that another statement was in the way of.
+func (c *crowd[A]) run(list []*call[A]) {
+	var rows []jobRow
+	var err error
+	if len(list) > 1 {
+		rows, err = c.together(context.Background(), list)
+	}
+	var down *completion.Error
+	err = away(err)
+	errors.As(err, &down)
+	changed := make(map[string]*jobRow, len(rows))
+	for i := range rows {
+		changed[rows[i].ID] = &rows[i]
+	}
+	for _, w := range list {
+		row := changed[text(w.ref.Job)]
+		switch {
+		case down != nil:
+			w.err = err
+		case err != nil || row == nil:
+			w.alone = true
+		default:
+			w.job, w.err = row.job()
+		}
+		close(w.done)
+	}
+}
