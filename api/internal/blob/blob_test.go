@@ -292,7 +292,7 @@ func memory(t *testing.T, s kept) {
 	require.Equal(t, n, copied)
 	require.NoError(t, b.Close())
 	runtime.ReadMemStats(&after)
-	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(24<<20), "bytes that were allocated for 96 MB")
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(48<<20), "bytes that were allocated for 96 MB")
 }
 
 func TestFolder_Private(t *testing.T) {

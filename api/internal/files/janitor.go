@@ -39,22 +39,26 @@ func NewJanitor(s Doomed, b blob.Store, log *slog.Logger) *Janitor {
 // Run removes until ctx ends and then returns nil. Outages are waited for and logged, once when they begin and once when
 // they end.
 func (j *Janitor) Run(ctx context.Context) error {
-	for {
-		err := j.round(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil && !j.failing:
-			j.log.Warn("content of files that are gone is not removed yet", "error", err)
-		case err == nil && j.failing:
-			j.log.Info("content of files that are gone is removed again")
-		}
-		j.failing = err != nil
+	for ctx.Err() == nil {
+		j.note(ctx, j.round(ctx))
 		select {
 		case <-ctx.Done():
 		case <-time.After(interval*3/4 + rand.N(interval/2)):
 		}
 	}
+	return nil
+}
+
+// note learns how a round ended.
+func (j *Janitor) note(ctx context.Context, err error) {
+	switch {
+	case ctx.Err() != nil:
+	case err != nil && !j.failing:
+		j.log.Warn("content of files that are gone is not removed yet", "error", err)
+	case err == nil && j.failing:
+		j.log.Info("content of files that are gone is removed again")
+	}
+	j.failing = err != nil
 }
 
 // round removes all that is to go. One file that cannot be removed does not keep the others, as long as each page brings the
