@@ -22,6 +22,8 @@ import (
 	"sluice/shared/sweeper"
 	"sluice/worker/internal/generate"
 	"sluice/worker/internal/listing"
+	"sluice/worker/internal/tally"
+	"sluice/worker/internal/throttle"
 	"sluice/worker/internal/upstream"
 )
 
@@ -30,7 +32,7 @@ type Config struct {
 	InteractiveSlots    int `env:"SLUICE_INTERACTIVE_SLOTS" default:"64" help:"Interactive jobs that run at once; 0 leaves the lane to other workers. At most 2000."`
 	BatchSlots          int `env:"SLUICE_BATCH_SLOTS" default:"64" help:"Batch jobs that run at once; 0 leaves the lane to other workers. At most 2000."`
 	InteractiveAttempts int `env:"SLUICE_INTERACTIVE_ATTEMPTS" default:"4" help:"Tries of an interactive job before it fails."`
-	BatchAttempts       int `env:"SLUICE_BATCH_ATTEMPTS" default:"8" help:"Tries of a batch job before it fails."`
+	BatchAttempts       int `env:"SLUICE_BATCH_ATTEMPTS" default:"8" help:"Tries of a batch job before it fails. What the upstream refuses for its rate is not counted if the job has a deadline."`
 
 	RetryBase       time.Duration `env:"SLUICE_RETRY_BASE" default:"1s" help:"Pause after the first failed try; it doubles with each further one."`
 	RetryMax        time.Duration `env:"SLUICE_RETRY_MAX" default:"1m" help:"Longest pause between tries, unless the upstream asks for more."`
@@ -89,12 +91,14 @@ func (c Config) Validate() error {
 
 // Worker runs jobs.
 type Worker struct {
-	name      string
-	config    Config
-	back      *backend.Backend
-	upstream  *upstream.Upstream
-	generator *generate.Generator
-	log       *slog.Logger
+	name     string
+	config   Config
+	back     *backend.Backend
+	upstream *upstream.Upstream
+	lanes    []lane // those with slots
+	throttle *throttle.Throttle
+	tally    *tally.Tally
+	log      *slog.Logger
 }
 
 // New returns a worker that takes jobs once it runs.
@@ -106,15 +110,46 @@ func New(c Config, back *backend.Backend, log *slog.Logger) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
-	w := &Worker{name: name(), config: c, back: back, upstream: up, log: log}
-	w.generator = generate.New(back.Store, back.Log, up, generate.Options{
-		Worker:          w.name,
-		Attempts:        map[completion.Lane]int{completion.LaneInteractive: c.InteractiveAttempts, completion.LaneBatch: c.BatchAttempts},
-		Backoff:         generate.Backoff{Base: c.RetryBase, Max: c.RetryMax},
-		GenerationLimit: c.GenerationLimit,
-		PublishLimit:    c.PublishLimit,
-	}, log)
+	w := &Worker{name: name(), config: c, back: back, upstream: up, tally: tally.New(back.Bell.Batch), log: log}
+	backoff := generate.Backoff{Base: c.RetryBase, Max: c.RetryMax}
+	w.throttle = throttle.New(max(c.BatchSlots, 1), func(n int) time.Duration { return backoff.After(n, &completion.Error{}) })
+	options := generate.Options{
+		Worker: w.name, Attempts: c.InteractiveAttempts, Backoff: backoff, GenerationLimit: c.GenerationLimit, PublishLimit: c.PublishLimit,
+		Throttle: throttle.Beside{Throttle: w.throttle}, Ended: w.tally.Add,
+	}
+	w.add(completion.LaneInteractive, c.InteractiveSlots, back.Store, options)
+	options.Attempts, options.Throttle = c.BatchAttempts, w.throttle
+	w.add(completion.LaneBatch, c.BatchSlots, grouped{back.Store, back.Store.Group()}, options)
 	return w, nil
+}
+
+// lane is one lane of a worker. Each has a generator of its own, so that what one waits for does not hold up the other
+// (I10).
+type lane struct {
+	name      completion.Lane
+	slots     int
+	generator *generate.Generator
+}
+
+func (w *Worker) add(name completion.Lane, slots int, store generate.Store, o generate.Options) {
+	if slots > 0 {
+		w.lanes = append(w.lanes, lane{name, slots, generate.New(store, w.back.Log, w.upstream, o, w.log)})
+	}
+}
+
+// cancel ends the job if it runs here.
+func (w *Worker) cancel(ref completion.Ref) {
+	for _, l := range w.lanes {
+		l.generator.Cancel(ref)
+	}
+}
+
+// running is how many jobs run here now.
+func (w *Worker) running() (n int) {
+	for _, l := range w.lanes {
+		n += l.generator.Running()
+	}
+	return n
 }
 
 // name tells workers apart: the host's name, for people, and some random letters.
@@ -129,12 +164,14 @@ func name() string {
 // Run takes and runs jobs until ctx ends; then it takes no more, lets those that run finish within the drain limit, and
 // hands the others back.
 func (w *Worker) Run(ctx context.Context) error {
-	stop, err := w.back.Bell.OnCancel(w.generator.Cancel)
+	stop, err := w.back.Bell.OnCancel(w.cancel)
 	if err != nil {
 		return fmt.Errorf("listen for cancels: %w", err)
 	}
 	defer stop()
 	defer w.upstream.Close()
+	defer w.tally.Flush()
+	defer context.AfterFunc(ctx, w.throttle.Close)()
 	w.sayAlive(ctx) // before the first job is claimed
 	runners := []service.Runner{
 		{Name: "heartbeat", Run: w.beat},
@@ -144,20 +181,17 @@ func (w *Worker) Run(ctx context.Context) error {
 	if w.config.ModelsInterval > 0 {
 		runners = append(runners, service.Runner{Name: "models", Run: listing.New(w.upstream, w.back.Store, w.config.ModelsInterval, w.log).Run})
 	}
-	for lane, slots := range map[completion.Lane]int{completion.LaneInteractive: w.config.InteractiveSlots, completion.LaneBatch: w.config.BatchSlots} {
-		if slots == 0 {
-			continue
-		}
-		client, err := w.back.Redis(slots)
+	for _, l := range w.lanes {
+		client, err := w.back.Redis(l.slots)
 		if err != nil {
-			return fmt.Errorf("connect %s lane to Redis: %w", lane, err)
+			return fmt.Errorf("connect %s lane to Redis: %w", l.name, err)
 		}
 		defer client.Close()
 		server := queue.NewServer(client, queue.Config{
-			Lane: lane, Slots: slots, Handler: w.generator.Handle, Grace: w.config.DrainLimit, Log: w.log,
-			OnWake: func(wake func()) (func(), error) { return w.back.Bell.OnWake(lane, wake) },
+			Lane: l.name, Slots: l.slots, Handler: l.generator.Handle, Grace: w.config.DrainLimit, Log: w.log,
+			OnWake: func(wake func()) (func(), error) { return w.back.Bell.OnWake(l.name, wake) },
 		})
-		runners = append(runners, service.Runner{Name: string(lane) + " lane", Run: server.Run})
+		runners = append(runners, service.Runner{Name: string(l.name) + " lane", Run: server.Run})
 	}
 	w.log.Info("worker ready", "worker", w.name, "interactive_slots", w.config.InteractiveSlots, "batch_slots", w.config.BatchSlots)
 	return service.Run(ctx, runners...)
@@ -190,7 +224,7 @@ func (w *Worker) cancels(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		if w.generator.Running() == 0 {
+		if w.running() == 0 {
 			continue
 		}
 		refs, err := w.back.Store.CancelRequests(ctx, w.name)
@@ -198,7 +232,7 @@ func (w *Worker) cancels(ctx context.Context) error {
 			w.log.Error("cancels not read", "worker", w.name, "error", err)
 		}
 		for _, ref := range refs {
-			w.generator.Cancel(ref)
+			w.cancel(ref)
 		}
 	}
 }

@@ -22,6 +22,8 @@ CREATE INDEX IF NOT EXISTS job_deadline ON job (deadline) WHERE state = 'queued'
 --bun:split
 DROP TRIGGER IF EXISTS job_ended ON job;
 --bun:split
+ALTER TABLE job DROP COLUMN IF EXISTS returned;
+--bun:split
 ALTER TABLE job DROP COLUMN IF EXISTS custom_id;
 --bun:split
 ALTER TABLE job DROP COLUMN IF EXISTS line;

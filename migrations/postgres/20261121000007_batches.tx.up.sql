@@ -1,11 +1,14 @@
 -- batch, line, custom_id: the job is a line of a batch. Lists of a tenant's jobs leave lines out, and so do their indexes: a
 -- line's id, made of the batch's and its number, is all that finds it. Each index costs a line up to three writes, so of
 -- those that run there is one only of the few whose end was asked for.
+-- returned: attempts that were handed back, and count for nothing.
 ALTER TABLE job ADD COLUMN IF NOT EXISTS batch text;
 --bun:split
 ALTER TABLE job ADD COLUMN IF NOT EXISTS line integer;
 --bun:split
 ALTER TABLE job ADD COLUMN IF NOT EXISTS custom_id text;
+--bun:split
+ALTER TABLE job ADD COLUMN IF NOT EXISTS returned integer NOT NULL DEFAULT 0;
 --bun:split
 DROP INDEX IF EXISTS job_tenant;
 --bun:split

@@ -1,6 +1,7 @@
 -- batch, line, custom_id: the job is a line of a batch. Lists of a tenant's jobs leave lines out, and so do their indexes: a
 -- line's id, made of the batch's and its number, is all that finds it. Each index costs a line up to three writes, so of
--- those that run there is one only of the few whose end was asked for. The table is made anew, as before, and with it the trigger.
+-- those that run there is one only of the few whose end was asked for.
+-- returned: attempts that were handed back, and count for nothing. The table is made anew, as before, and with it the trigger.
 CREATE TABLE job_with_batch (
     id               TEXT        NOT NULL PRIMARY KEY,
     tenant           TEXT        NOT NULL,
@@ -34,7 +35,8 @@ CREATE TABLE job_with_batch (
     stored           BOOLEAN     NOT NULL DEFAULT false,
     batch            TEXT,
     line             INTEGER,
-    custom_id        TEXT
+    custom_id        TEXT,
+    returned         INTEGER     NOT NULL DEFAULT 0
 );
 --bun:split
 INSERT INTO job_with_batch (

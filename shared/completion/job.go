@@ -21,6 +21,7 @@ type Job struct {
 
 	Attempt         int       // the latest attempt's number, 0 before the first
 	Tries           int       // failed attempts that count against the limit
+	Returned        int       // attempts that were handed back and count for nothing: a drain, the upstream's rate limit
 	Worker          string    // who claimed the latest attempt
 	CancelRequested bool      // a cancel reached the job while it was running
 	RetryAt         time.Time // not before this, after a failed attempt
@@ -48,6 +49,10 @@ type Job struct {
 
 // Overdue reports whether the job's deadline has passed.
 func (j *Job) Overdue(now time.Time) bool { return !j.Deadline.IsZero() && !now.Before(j.Deadline) }
+
+// Quiet reports whether the job says nothing of its own: it is a line of a batch, and the batch's log tells of it. All that
+// its own log may hold is an outcome that the store could not take (I2).
+func (j *Job) Quiet() bool { return j.Batch != "" }
 
 // Ref names the job.
 func (j *Job) Ref() Ref { return Ref{Tenant: j.Tenant, Job: j.ID} }

@@ -21,7 +21,7 @@ func (e *Ending) Ended() bool { return e.Final.Type.Final() }
 
 // JobEnding is how a job ended. A line of a batch is told of on the batch's subject.
 func JobEnding(job completion.Job) Ending {
-	e := Ending{Ref: job.Ref(), Began: job.CreatedAt, Quiet: job.Batch != ""}
+	e := Ending{Ref: job.Ref(), Began: job.CreatedAt, Quiet: job.Quiet()}
 	if job.State.Final() {
 		e.Final = job.FinalEvent()
 	}

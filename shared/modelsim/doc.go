@@ -6,7 +6,7 @@
 // tool calls), POST /v1/completions (the same without tools), POST /v1/embeddings (see Embedding), POST /v1/responses (streamed and
 // whole, max_output_tokens, function calls and web_search; it keeps none), GET /v1/models, GET
 // /v1/models/{id} and GET /sim/stats, and answers errors in OpenAI's envelope. Of the directives, embeddings know first,
-// key, times, fail, code, retry_after and stall. The
+// key, times, fail, code, retry_after, limit and stall. The
 // models are "sim" (the pace of Config) and "sim-instant" (no delays). It promises to stop at once when a client leaves
 // or when it is closed.
 //
@@ -41,6 +41,7 @@
 //	fail                HTTP status       answer with this error status (400 to 599)
 //	code                text              the error's code, for fail and error_frame
 //	retry_after         text              the Retry-After header, for fail
+//	limit               requests/s        more requests of the key in one second are refused: 429, with when to come again
 //	cut                 after N           drop the connection
 //	reset               after N           reset the connection (TCP RST); 0 is before any byte of the answer
 //	stall               after N           send nothing more and keep the connection open

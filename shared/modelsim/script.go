@@ -35,6 +35,7 @@ type faults struct {
 	fail       int // 0: none
 	code       string
 	retryAfter string
+	limit      int // 0: none
 
 	cut, reset, stall, garbage, errorFrame int
 
@@ -71,6 +72,7 @@ var directives = map[string]setter{
 	"fail":            number(func(s *script) *int { return &s.fail }, 400, 599),
 	"code":            text(func(s *script) *string { return &s.code }),
 	"retry_after":     text(func(s *script) *string { return &s.retryAfter }),
+	"limit":           number(func(s *script) *int { return &s.limit }, 1, 1_000_000),
 	"cut":             number(func(s *script) *int { return &s.cut }, 0, 10_000_000),
 	"reset":           number(func(s *script) *int { return &s.reset }, 0, 10_000_000),
 	"stall":           number(func(s *script) *int { return &s.stall }, 0, 10_000_000),
@@ -100,6 +102,9 @@ func (s *script) parse(query string) *failure {
 	}
 	if s.times > 0 && s.key == "" {
 		return invalid("model", `Directive "times" needs "key".`)
+	}
+	if s.limit > 0 && s.key == "" {
+		return invalid("model", `Directive "limit" needs "key".`)
 	}
 	return nil
 }

@@ -38,8 +38,9 @@ type Sim struct {
 
 	requests, inFlight, disconnects atomic.Int64
 
-	mu   sync.Mutex
-	keys map[string]int64
+	mu      sync.Mutex
+	keys    map[string]int64
+	windows map[string]window
 }
 
 const completionsPath = "/v1/completions"
@@ -52,7 +53,7 @@ func New(cfg Config) *Sim {
 	if cfg.FirstToken <= 0 {
 		cfg.FirstToken = 200 * time.Millisecond
 	}
-	s := &Sim{cfg: cfg, mux: http.NewServeMux(), keys: map[string]int64{}}
+	s := &Sim{cfg: cfg, mux: http.NewServeMux(), keys: map[string]int64{}, windows: map[string]window{}}
 	s.ctx, s.close = context.WithCancel(context.Background())
 	s.mux.HandleFunc("POST /v1/chat/completions", s.complete)
 	s.mux.HandleFunc("POST "+completionsPath, s.complete)
@@ -176,6 +177,9 @@ func (s *Sim) play(w http.ResponseWriter, model string) (script, *failure) {
 	}
 	if p.fail != 0 {
 		return p, p.failure(w.Header())
+	}
+	if wait := s.excess(p.key, p.limit); wait > 0 {
+		return p, overLimit(w.Header(), wait)
 	}
 	return p, nil
 }

@@ -241,6 +241,33 @@ func TestSim_TimesPerKey(t *testing.T) {
 	require.Equal(t, map[string]int64{"a b": 3}, b.sim.Stats().Keys)
 }
 
+func TestSim_LimitPerKey(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sim := modelsim.New(modelsim.Config{})
+		ask := func(model string) *httptest.ResponseRecorder {
+			w := httptest.NewRecorder()
+			sim.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/v1/chat/completions", strings.NewReader(body(model, "hi", ""))))
+			return w
+		}
+		model := "sim-instant?limit=3&key="
+		for range 3 {
+			for range 3 {
+				require.Equal(t, http.StatusOK, ask(model+"a").Code)
+			}
+			time.Sleep(300 * time.Millisecond) // the fake clock's
+			resp := ask(model + "a")
+			require.Equal(t, http.StatusTooManyRequests, resp.Code)
+			require.Equal(t, "700", resp.Header().Get("Retry-After-Ms"))
+			require.Equal(t, "1", resp.Header().Get("Retry-After"))
+			require.Contains(t, resp.Body.String(), "rate_limit_exceeded")
+			time.Sleep(700 * time.Millisecond) // the fake clock's
+		}
+		require.Equal(t, http.StatusOK, ask(model+"b").Code, "each key has its own")
+		sim.Close()
+	})
+}
+
 func TestSim_Refusals(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -258,6 +285,7 @@ func TestSim_Refusals(t *testing.T) {
 		{body("sim?nul=2", "hi", ""), 400, `Directive \"nul\"`},
 		{body("sim?fail=200", "hi", ""), 400, `Directive \"fail\"`},
 		{body("sim?times=1", "hi", ""), 400, `needs \"key\"`},
+		{body("sim?limit=1", "hi", ""), 400, `needs \"key\"`},
 		{body("sim?tool=f", "hi", ""), 400, `"param":"tools"`},
 		{body("sim", "hi", `,"n":0`), 400, `"param":"n"`},
 		{body("sim", "hi", `,"max_tokens":0`), 400, "token limit"},

@@ -56,7 +56,7 @@ func Verdict(job completion.Job, r *answer.Recalled) (completion.State, *complet
 		return completion.Completed, nil
 	case job.Overdue(time.Now()):
 		return completion.Expired, completion.NewError(completion.CodeExpired, "")
-	case job.Attempt-1-job.Tries > maxLost:
+	case job.Attempt-1-job.Tries-job.Returned > maxLost:
 		return completion.Failed, completion.NewError(completion.CodeLost, "")
 	default:
 		return "", nil

@@ -59,6 +59,9 @@ func attempt(ctx context.Context, log completion.Log, job completion.Job, decide
 	if o.Usage == nil {
 		o.Usage = r.Answer.Estimate(job.Request)
 	}
+	if job.Quiet() && tail.Last().Seq == 0 {
+		return o, true, nil // there is nothing to lose, and nobody to shut out
+	}
 	if err = tail.Append(ctx, o.StoringEvent(job.Attempt)); err != nil {
 		return o, false, fmt.Errorf("salvage: %w", err)
 	}

@@ -77,9 +77,11 @@ func (s *Store) Retry(ctx context.Context, ref completion.Ref, attempt int, r co
 	defer cancel()
 	query, err := s.attempt(ref, attempt, completion.Queued, r.Outcome)
 	if err == nil {
+		count := "returned = returned + 1"
 		if r.Counted {
-			query = query.Set("tries = tries + 1")
+			count = "tries = tries + 1"
 		}
+		query = query.Set(count)
 		err = affected(query.Set("retry_at = ?", nullTime(r.RetryAt)).Where("NOT cancel_requested").Exec(ctx))
 	}
 	if err == nil || !errors.Is(err, sql.ErrNoRows) {

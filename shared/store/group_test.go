@@ -1,13 +1,17 @@
 package store_test
 
 import (
+	"context"
 	"encoding/json"
 	"net"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
 
 	"sluice/shared/completion"
 	"sluice/shared/store"
@@ -77,5 +81,57 @@ func TestGroup_DatabaseAway(t *testing.T) {
 	wg.Wait()
 	for _, err := range errs {
 		requireAway(t, err)
+	}
+}
+
+// updates counts the statements that change jobs, and those that fail.
+type updates struct{ all, failed atomic.Int32 }
+
+func (u *updates) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context { return ctx }
+
+func (u *updates) AfterQuery(_ context.Context, e *bun.QueryEvent) {
+	if strings.Contains(e.Query, `UPDATE "job"`) {
+		u.all.Add(1)
+		if e.Err != nil {
+			u.failed.Add(1)
+		}
+	}
+}
+
+func TestGroup_FewStatements(t *testing.T) {
+	t.Parallel()
+	for name, open := range map[string]func(testing.TB) *bun.DB{"PostgreSQL": testkit.Postgres, "SQLite": testkit.SQLite} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			seen := &updates{}
+			s := store.New(open(t).WithQueryHook(seen), store.Options{})
+			g, n := s.Group(), 200
+			refs := make([]completion.Ref, n)
+			for i := range refs {
+				at := time.Now()
+				job := completion.Job{
+					ID: completion.NewJobID(), Tenant: "acme", Lane: completion.LaneBatch, State: completion.Queued, Model: "m",
+					Request: json.RawMessage(`{}`), CreatedAt: at, UpdatedAt: at,
+				}
+				_, _, err := s.Add(t.Context(), &job)
+				require.NoError(t, err)
+				refs[i] = job.Ref()
+			}
+			var wg sync.WaitGroup
+			for _, ref := range refs {
+				wg.Go(func() {
+					job, err := g.Claim(t.Context(), ref, "w", time.Now())
+					if err == nil {
+						_, err = g.Finish(t.Context(), ref, job.Attempt, completion.Outcome{State: completion.Completed, At: time.Now()})
+					}
+					if err != nil {
+						t.Errorf("claim and finish: %v", err)
+					}
+				})
+			}
+			wg.Wait()
+			require.Zero(t, seen.failed.Load())
+			require.Less(t, seen.all.Load(), int32(n))
+		})
 	}
 }

@@ -27,6 +27,7 @@ type jobRow struct {
 	BodyHash        string    `bun:"body_hash,nullzero"`
 	Attempt         int       `bun:"attempt"`
 	Tries           int       `bun:"tries"`
+	Returned        int       `bun:"returned"`
 	Worker          string    `bun:"worker,nullzero"`
 	CancelRequested bool      `bun:"cancel_requested"`
 	RetryAt         time.Time `bun:"retry_at,nullzero"`
@@ -79,7 +80,7 @@ func newRow(j *completion.Job) (*jobRow, error) {
 	return &jobRow{
 		ID: text(j.ID), Tenant: text(j.Tenant), Lane: text(j.Lane), State: text(j.State), Model: text(j.Model), Request: j.Request,
 		Metadata: metadata, IdempotencyKey: text(j.IdempotencyKey), BodyHash: text(j.BodyHash),
-		Attempt: j.Attempt, Tries: j.Tries, Worker: text(j.Worker), CancelRequested: j.CancelRequested, RetryAt: stamp(j.RetryAt),
+		Attempt: j.Attempt, Tries: j.Tries, Returned: j.Returned, Worker: text(j.Worker), CancelRequested: j.CancelRequested, RetryAt: stamp(j.RetryAt),
 		Upstream: text(j.Upstream), Result: j.Result, Usage: j.Usage, FinishReason: text(j.FinishReason), Error: failure,
 		CreatedAt: stamp(j.CreatedAt), UpdatedAt: stamp(j.UpdatedAt), StartedAt: stamp(j.StartedAt),
 		FirstTokenAt: stamp(j.FirstTokenAt), FinishedAt: stamp(j.FinishedAt),
@@ -93,7 +94,7 @@ func (r *jobRow) job() (completion.Job, error) {
 	j := completion.Job{
 		ID: r.ID, Tenant: r.Tenant, Lane: completion.Lane(r.Lane), State: completion.State(r.State), Model: r.Model, Request: r.Request,
 		IdempotencyKey: r.IdempotencyKey, BodyHash: r.BodyHash,
-		Attempt: r.Attempt, Tries: r.Tries, Worker: r.Worker, CancelRequested: r.CancelRequested, RetryAt: stamp(r.RetryAt),
+		Attempt: r.Attempt, Tries: r.Tries, Returned: r.Returned, Worker: r.Worker, CancelRequested: r.CancelRequested, RetryAt: stamp(r.RetryAt),
 		Upstream: r.Upstream, Result: r.Result, Usage: r.Usage, FinishReason: r.FinishReason,
 		CreatedAt: stamp(r.CreatedAt), UpdatedAt: stamp(r.UpdatedAt), StartedAt: stamp(r.StartedAt),
 		FirstTokenAt: stamp(r.FirstTokenAt), FinishedAt: stamp(r.FinishedAt),

@@ -62,8 +62,14 @@ func (models) Check(_ context.Context, model string) error {
 
 func (models) Native(context.Context, string) bool { return false }
 
+// setting is what a Conductor is made with.
+type setting struct {
+	conductor.Parts
+	conductor.Config
+}
+
 // conduct runs a Conductor until stop.
-func (b *bed) conduct(change ...func(*conductor.Parts)) (stop func()) {
+func (b *bed) conduct(change ...func(*setting)) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := b.conductUntil(ctx, change...)
 	stop = sync.OnceFunc(func() {
@@ -75,16 +81,16 @@ func (b *bed) conduct(change ...func(*conductor.Parts)) (stop func()) {
 }
 
 // conductUntil runs a Conductor with short times until ctx ends.
-func (b *bed) conductUntil(ctx context.Context, change ...func(*conductor.Parts)) <-chan error {
-	p := conductor.Parts{
+func (b *bed) conductUntil(ctx context.Context, change ...func(*setting)) <-chan error {
+	s := setting{Parts: conductor.Parts{
 		Store: b.back.Store, Queue: b.back.Queue, Events: b.back.Log, Bell: b.back.Bell, Files: b.files, Models: models{},
 		Queued: func(tenant string) int { return b.back.Limit.Of(tenant).Queued }, Log: b.log,
-	}
+	}, Config: conductor.Config{TTL: time.Second, Look: time.Second}}
 	for _, c := range change {
-		c(&p)
+		c(&s)
 	}
 	done := make(chan error, 1)
-	go func() { done <- conductor.New(p, conductor.Config{TTL: time.Second, Look: time.Second}).Run(ctx) }()
+	go func() { done <- conductor.New(s.Parts, s.Config).Run(ctx) }()
 	return done
 }
 
@@ -242,10 +248,14 @@ func (b *bed) ended(ref completion.Ref, state completion.BatchState) completion.
 	batch := b.await(ref, "ended", func(b completion.Batch) bool { return b.State.Final() })
 	require.Equal(b.t, state, batch.State)
 	require.Equal(b.t, batch.Counts.Total, batch.Counts.Ended())
-	require.Eventually(b.t, func() bool {
-		all := b.records(ref)
-		return len(all) > 0 && all[len(all)-1].Type.Final()
-	}, 20*time.Second, 5*time.Millisecond, "the log ends")
+	follow, cancel := context.WithTimeout(b.t.Context(), 30*time.Second)
+	defer cancel()
+	var last completion.Record
+	for r, err := range b.back.Log.Follow(follow, ref, 0) {
+		require.NoError(b.t, err)
+		last = r
+	}
+	require.Equal(b.t, completion.EventType(state), last.Type, "the log ends")
 	return batch
 }
 

@@ -150,7 +150,7 @@ func TestConductor_LargeAnswers(t *testing.T) {
 		w.outcome = func(_ context.Context, j completion.Job) completion.Outcome {
 			o := answer(j)
 			size := []int{1 << 10, 100 << 10, 400 << 10}[j.Line%3]
-			o.Result = json.RawMessage(strings.Replace(string(o.Result), `"x"`, `"`+strings.Repeat("x", size)+`"`, 1))
+			o.Result = json.RawMessage(strings.Replace(string(o.Result), `"created":1`, `"created":1,"pad":"`+strings.Repeat("x", size)+`"`, 1))
 			return o
 		}
 	})
@@ -169,19 +169,19 @@ func TestConductor_Cancel(t *testing.T) {
 	b := setup(t)
 	b.conduct()
 	w := b.work(4)
-	ref := b.submit(lines(3000))
+	ref := b.submit(lines(1200))
 	b.await(ref, "begun", func(b completion.Batch) bool { return b.Counts.Completed > 20 })
 	_, err := b.back.Store.CancelBatch(t.Context(), ref, time.Now())
 	require.NoError(t, err)
 	b.back.Bell.Batch(ref)
 	batch := b.ended(ref, completion.BatchCancelled)
-	require.Equal(t, 3000, batch.Counts.Total)
+	require.Equal(t, 1200, batch.Counts.Total)
 	output, faults := b.rows("acme", batch.Output), b.rows("acme", batch.Faults)
 	require.Len(t, output, batch.Counts.Completed)
 	require.Len(t, faults, batch.Counts.Failed)
 	require.GreaterOrEqual(t, w.runs(), len(output))
-	require.Less(t, len(output), 2000)
-	require.Equal(t, "c3000", faults[len(faults)-1].Get("custom_id").Str)
+	require.Less(t, len(output), 1200)
+	require.Equal(t, "c1200", faults[len(faults)-1].Get("custom_id").Str)
 	require.Equal(t, "batch_cancelled", faults[len(faults)-1].Get("error.code").Str)
 	require.Len(t, b.told(ref), b.batch(ref).Checkpoint.Fed)
 }
@@ -254,20 +254,20 @@ func TestConductor_Pause(t *testing.T) {
 	b := setup(t)
 	b.conduct()
 	b.work(8)
-	ref := b.submit(lines(3000))
+	ref := b.submit(lines(1200))
 	b.await(ref, "begun", func(b completion.Batch) bool { return b.Counts.Completed > 50 })
 	_, err := b.back.Store.PauseBatch(t.Context(), ref, true, time.Now())
 	require.NoError(t, err)
 	b.back.Bell.Batch(ref)
 	still := b.await(ref, "what was fed has ended", func(b completion.Batch) bool { return b.Counts.Ended() == b.Checkpoint.Fed })
-	require.Less(t, still.Checkpoint.Fed, 3000)
+	require.Less(t, still.Checkpoint.Fed, 1200)
 	time.Sleep(500 * time.Millisecond) // in which nothing may happen
 	require.Equal(t, still.Checkpoint.Fed, b.batch(ref).Checkpoint.Fed)
 	require.Len(t, b.told(ref), still.Checkpoint.Fed, "what has ended is told")
 	_, err = b.back.Store.PauseBatch(t.Context(), ref, false, time.Now())
 	require.NoError(t, err)
 	b.back.Bell.Batch(ref)
-	b.exact(ref, 3000)
+	b.exact(ref, 1200)
 }
 
 func TestConductor_Deduplicate(t *testing.T) {

@@ -24,6 +24,7 @@ func retryQueues(t *testing.T, s *store.Store) {
 	got := get(t, s, job)
 	require.Equal(t, completion.Queued, got.State)
 	require.Equal(t, 1, got.Tries)
+	require.Zero(t, got.Returned)
 	require.Equal(t, r.RetryAt, got.RetryAt)
 	require.Equal(t, completion.CodeCut, got.Error.Code)
 	require.JSONEq(t, `{"partial":1}`, string(got.Result))
@@ -34,7 +35,9 @@ func retryQueues(t *testing.T, s *store.Store) {
 	require.True(t, claimed.RetryAt.IsZero())
 	r.Counted, r.RetryAt = false, time.Time{}
 	require.NoError(t, s.Retry(t.Context(), job.Ref(), 2, r))
-	require.Equal(t, 1, get(t, s, job).Tries, "what is not the job's fault costs no try")
+	got = get(t, s, job)
+	require.Equal(t, 1, got.Tries, "what is not the job's fault costs no try")
+	require.Equal(t, 1, got.Returned)
 }
 
 func retryStale(t *testing.T, s *store.Store) {

@@ -3,6 +3,7 @@ package generate
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"sluice/shared/completion"
@@ -35,6 +36,7 @@ func (g *Generator) end(ctx context.Context, job completion.Job, o completion.Ou
 	}, away)
 	if err == nil {
 		g.note(stored, o.Error)
+		g.opts.Ended(stored)
 	}
 	return stored, err
 }
@@ -63,14 +65,14 @@ func (g *Generator) keep(ctx context.Context, job completion.Job, s *speech, o c
 	s.kept = true
 }
 
-// retry stores that another attempt follows, tells the viewers, and asks the queue for it after the pause; nil for a pause
-// means at once and not the job's fault, which costs no try.
-func (g *Generator) retry(ctx context.Context, job completion.Job, s *speech, failure *completion.Error, pause *time.Duration) error {
-	var delay time.Duration
-	if pause != nil {
-		delay = *pause
-	}
-	r := completion.Retry{Outcome: s.outcome(completion.Queued, failure, job.Request), Counted: pause != nil}
+// handBack lets another attempt follow because of what is not the job's fault, and costs no try.
+func (g *Generator) handBack(ctx context.Context, job completion.Job, s *speech, why *completion.Error, delay time.Duration) error {
+	return g.retry(ctx, job, s, why, delay, false)
+}
+
+// retry stores that another attempt follows, tells the viewers, and asks the queue for it after the delay.
+func (g *Generator) retry(ctx context.Context, job completion.Job, s *speech, failure *completion.Error, delay time.Duration, counted bool) error {
+	r := completion.Retry{Outcome: s.outcome(completion.Queued, failure, job.Request), Counted: counted}
 	r.RetryAt = r.At.Add(delay)
 	err := g.persist(ctx, job, func(ctx context.Context) error {
 		return g.store.Retry(ctx, job.Ref(), job.Attempt, r)
@@ -81,7 +83,11 @@ func (g *Generator) retry(ctx context.Context, job completion.Job, s *speech, fa
 	case err != nil:
 		return g.refused(job, err)
 	}
-	g.logger.Warn("attempt failed, another follows", "job_id", job.ID, "attempt", job.Attempt, "after", delay, "error", failure)
+	level := slog.LevelWarn
+	if !counted {
+		level = slog.LevelDebug
+	}
+	g.logger.Log(ctx, level, "attempt failed, another follows", "job_id", job.ID, "attempt", job.Attempt, "after", delay, "error", failure)
 	e := completion.Event{Type: completion.EventRetrying, Attempt: job.Attempt, At: r.At, Error: failure, RetryAt: &r.RetryAt}
 	if err := g.announce(ctx, s, e); err != nil {
 		return err

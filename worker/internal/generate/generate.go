@@ -1,10 +1,13 @@
 // Package generate runs one attempt of a job: it claims the job, has the upstream generate, publishes what it says
 // while it arrives, stores the result, and says what becomes of the task.
 //
+// A job that is a line of a batch says nothing of its own, which saves its way to the log and back.
+//
 // It promises I2 (a finished generation is stored, however long that takes: while the store is away the log holds its
 // outcome, and whoever claims the job next stores it instead of generating again), I5 (an attempt that lost the job
 // neither publishes nor stores: the log and the store refuse it) and I6 (the final event follows the stored result). It
-// leaves to others when a task is delivered (queue), what an upstream's answer means (upstream), and the repair of logs
+// leaves to others when a task is delivered (queue), when it may begin (throttle), what an upstream's answer
+// means (upstream), and the repair of logs
 // whose worker died before the final event (eventlog).
 package generate
 
@@ -19,6 +22,7 @@ import (
 	"sluice/shared/answer"
 	"sluice/shared/completion"
 	"sluice/shared/queue"
+	"sluice/worker/internal/throttle"
 )
 
 // Store is what an attempt needs of the store.
@@ -42,16 +46,23 @@ type Upstream interface {
 	Stream(ctx context.Context, e completion.Endpoint, request json.RawMessage) iter.Seq2[json.RawMessage, error]
 }
 
-// Options of a Generator. All are required.
-type Options struct {
-	Worker          string                  // this process's name in the store, unique
-	Attempts        map[completion.Lane]int // tries that may fail before the job does
-	Backoff         Backoff                 // pause between tries
-	GenerationLimit time.Duration           // longest a single attempt may take
-	PublishLimit    time.Duration           // longest wait for the log after the answer is stored, before giving up on it
+// Throttle lets attempts begin; see package throttle.
+type Throttle interface {
+	Enter(ctx context.Context) (*throttle.Pass, error)
 }
 
-// Generator runs attempts; any number at once.
+// Options of a Generator. All are required.
+type Options struct {
+	Worker          string               // this process's name in the store, unique
+	Attempts        int                  // tries that may fail before the job does
+	Backoff         Backoff              // pause between tries
+	GenerationLimit time.Duration        // longest a single attempt may take
+	PublishLimit    time.Duration        // longest wait for the log after the answer is stored, before giving up on it
+	Throttle        Throttle             // when an attempt may begin
+	Ended           func(completion.Job) // learns of each end that was stored; must not block
+}
+
+// Generator runs the attempts of one lane's jobs; any number at once.
 type Generator struct {
 	store    Store
 	log      Log
@@ -90,10 +101,15 @@ func (g *Generator) Handle(ctx context.Context, task completion.Task) error {
 		return &queue.Again{After: heldDelay}
 	}
 	defer end()
+	pass, err := g.opts.Throttle.Enter(attempt) // before the claim: a job that waits is queued still
+	if err != nil {
+		return &queue.Again{}
+	}
+	defer pass.Leave()
 	job, err := g.claim(ctx, task.Ref)
 	switch {
 	case err == nil:
-		return g.attempt(attempt, job)
+		return g.attempt(attempt, job, pass)
 	case errors.Is(err, completion.ErrFinal):
 		return g.seal(ctx, job)
 	case errors.Is(err, completion.ErrNotFound):
@@ -107,10 +123,10 @@ func (g *Generator) Handle(ctx context.Context, task completion.Task) error {
 }
 
 // claim claims the job, for as long as the store is away: a claim whose answer got lost may have made the job this
-// worker's, and only this worker can claim it again.
+// worker's, and only this worker can claim it again. For the same reason a claim under way is waited for.
 func (g *Generator) claim(ctx context.Context, ref completion.Ref) (job completion.Job, err error) {
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		job, err = g.store.Claim(ctx, ref, g.opts.Worker, time.Now())
+		job, err = g.store.Claim(context.WithoutCancel(ctx), ref, g.opts.Worker, time.Now())
 		if err == nil || completion.AsError(err).Code != completion.CodeUnavailable {
 			return job, err
 		}
@@ -132,7 +148,7 @@ func (g *Generator) seal(ctx context.Context, job completion.Job) error {
 }
 
 // attempt generates and ends in whichever way the context's cause or the upstream's error say.
-func (g *Generator) attempt(ctx context.Context, job completion.Job) error {
+func (g *Generator) attempt(ctx context.Context, job completion.Job, pass *throttle.Pass) error {
 	if job.CancelRequested {
 		g.Cancel(job.Ref())
 	}
@@ -146,7 +162,11 @@ func (g *Generator) attempt(ctx context.Context, job completion.Job) error {
 	}, func(ctx context.Context) error { return g.confirm(ctx, job) })
 	speaking, hush := context.WithCancelCause(context.WithoutCancel(ctx)) // what was generated is published even after a cancel
 	defer hush(nil)
-	go s.run(speaking, stop)
+	if job.Quiet() {
+		s.keepQuiet()
+	} else {
+		go s.run(speaking, stop)
+	}
 	err := g.generate(ctx, job, s)
 	s.end()
 	if err == nil {
@@ -155,7 +175,7 @@ func (g *Generator) attempt(ctx context.Context, job completion.Job) error {
 			err = nil // the answer is whole
 		}
 	}
-	result := g.conclude(ctx, job, s, err)
+	result := g.conclude(ctx, job, s, pass, err)
 	hush(errors.New("attempt is over"))
 	<-s.done
 	return result
@@ -193,7 +213,8 @@ func (g *Generator) generate(ctx context.Context, job completion.Job, s *speech)
 }
 
 // conclude stores how the attempt ended, tells the viewers, and answers the queue.
-func (g *Generator) conclude(ctx context.Context, job completion.Job, s *speech, err error) error {
+func (g *Generator) conclude(ctx context.Context, job completion.Job, s *speech, pass *throttle.Pass, err error) error {
+	pause, spared := pass.Took(err)
 	switch {
 	case err == nil:
 		return g.finish(ctx, job, s, completion.Completed, nil)
@@ -207,13 +228,16 @@ func (g *Generator) conclude(ctx context.Context, job completion.Job, s *speech,
 	case errors.Is(err, errTooLong):
 		return g.finish(ctx, job, s, completion.Failed, completion.NewError(completion.CodeTimeout, "").Because(err))
 	case errors.Is(err, queue.ErrStopping):
-		return g.retry(ctx, job, s, completion.NewError(completion.CodeDraining, ""), nil)
+		return g.handBack(ctx, job, s, completion.NewError(completion.CodeDraining, ""), 0)
 	}
 	failure := completion.AsError(err)
-	if failure.Retryable && job.Tries+1 < g.opts.Attempts[job.Lane] {
+	if spared && !job.Deadline.IsZero() { // it ends at its deadline, however often the upstream refuses it
+		return g.handBack(ctx, job, s, failure, max(pause, g.opts.Backoff.After(job.Returned+1, failure)))
+	}
+	if failure.Retryable && job.Tries+1 < g.opts.Attempts {
 		delay := g.opts.Backoff.After(job.Tries+1, failure)
 		if !job.Overdue(time.Now().Add(delay)) {
-			return g.retry(ctx, job, s, failure, &delay)
+			return g.retry(ctx, job, s, failure, delay, true)
 		}
 	}
 	return g.finish(ctx, job, s, completion.Failed, failure)

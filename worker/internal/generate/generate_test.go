@@ -20,6 +20,7 @@ import (
 	"sluice/shared/completion"
 	"sluice/shared/queue"
 	"sluice/worker/internal/generate"
+	"sluice/worker/internal/throttle"
 )
 
 // memory is a store of one job and its log, with switches for outages. The real ones have contract suites; here the
@@ -32,9 +33,12 @@ type memory struct {
 	storing error    // answer of writes to the store, if not nil
 	logging error    // answer of the log, if not nil
 	lost    bool     // the next append finds the log empty
+	room    int      // appends after so many wait for ever; 0: none does
 	unheard int      // answers to claims that get lost
 	sealed  int
-	between func(*memory) // happens once, after the log was opened
+	opened  int              // how often the log was
+	ends    []completion.Job // those that were told
+	between func(*memory)    // happens once, after the log was opened
 }
 
 func (m *memory) Claim(_ context.Context, _ completion.Ref, worker string, at time.Time) (completion.Job, error) {
@@ -67,6 +71,8 @@ func (m *memory) Retry(_ context.Context, _ completion.Ref, attempt int, r compl
 	m.job.State, m.job.RetryAt, m.job.Error = completion.Queued, r.RetryAt, r.Error
 	if r.Counted {
 		m.job.Tries++
+	} else {
+		m.job.Returned++
 	}
 	return nil
 }
@@ -95,6 +101,7 @@ func (m *memory) Open(ctx context.Context, _ completion.Ref) (completion.Tail, e
 	if m.logging != nil {
 		return nil, m.logging
 	}
+	m.opened++
 	t := &tail{m: m, next: len(m.events) + 1}
 	if n := len(m.events); n > 0 {
 		t.last, t.typ = m.events[n-1].Attempt, m.events[n-1].Type
@@ -141,6 +148,12 @@ func (m *memory) Seal(ctx context.Context, _ completion.Job) error {
 	return nil
 }
 
+func (m *memory) ended(job completion.Job) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ends = append(m.ends, job)
+}
+
 type tail struct {
 	m    *memory
 	next int
@@ -182,7 +195,7 @@ func (t *tail) Append(ctx context.Context, e completion.Event) error {
 func (t *tail) away() bool {
 	t.m.mu.Lock()
 	defer t.m.mu.Unlock()
-	return t.m.logging != nil
+	return t.m.logging != nil || t.m.room > 0 && len(t.m.events) >= t.m.room
 }
 
 func (m *memory) set(change func(*memory)) {
@@ -240,14 +253,27 @@ type bundle struct {
 	m   *memory
 	up  *model
 	gen *generate.Generator
+
+	throttle *throttle.Throttle
 }
 
 func setup(up *model) *bundle {
 	m := &memory{job: completion.Job{ID: "job_1", Tenant: "t", Lane: completion.LaneInteractive, State: completion.Queued, Model: "m", Request: []byte(`{"messages":[{"role":"user","content":"hello"}]}`)}}
-	return &bundle{m: m, up: up, gen: generate.New(m, m, up, generate.Options{
-		Worker: "w", Attempts: map[completion.Lane]int{completion.LaneInteractive: 3}, GenerationLimit: time.Minute, PublishLimit: time.Minute,
-		Backoff: generate.Backoff{Base: time.Second, Max: 10 * time.Second},
-	}, slog.New(slog.DiscardHandler))}
+	b := &bundle{m: m, up: up, throttle: throttle.New(1, func(int) time.Duration { return time.Second })}
+	b.gen = b.other("w")
+	return b
+}
+
+// other is the generator of another worker.
+func (b *bundle) other(name string) *generate.Generator {
+	return generate.New(b.m, b.m, b.up, b.options(name, throttle.Beside{Throttle: b.throttle}), slog.New(slog.DiscardHandler))
+}
+
+func (b *bundle) options(worker string, t generate.Throttle) generate.Options {
+	return generate.Options{
+		Worker: worker, Attempts: 3, GenerationLimit: time.Minute, PublishLimit: time.Minute,
+		Backoff: generate.Backoff{Base: time.Second, Max: 10 * time.Second}, Throttle: t, Ended: b.m.ended,
+	}
 }
 
 func (b *bundle) handle(ctx context.Context) error {
@@ -521,7 +547,9 @@ func TestHandle_GarbageChunk(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(&model{})
-		b.gen = generate.New(b.m, b.m, garbage{}, generate.Options{Worker: "w", Attempts: map[completion.Lane]int{completion.LaneInteractive: 1}, GenerationLimit: time.Minute, PublishLimit: time.Minute}, slog.New(slog.DiscardHandler))
+		options := b.options("w", b.throttle)
+		options.Attempts = 1
+		b.gen = generate.New(b.m, b.m, garbage{}, options, slog.New(slog.DiscardHandler))
 		require.NoError(t, b.handle(t.Context()))
 		require.Equal(t, completion.CodeUpstreamGarbage, b.m.job.Error.Code)
 	})

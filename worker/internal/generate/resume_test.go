@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,7 +13,6 @@ import (
 
 	"sluice/shared/completion"
 	"sluice/shared/queue"
-	"sluice/worker/internal/generate"
 )
 
 // lose makes the job one whose first attempt said words, and finish if it is not empty, before its worker died.
@@ -144,7 +142,7 @@ func TestHandle_I2_KilledWhileTheStoreIsAway(t *testing.T) {
 				time.Sleep(time.Minute) // the fake clock's
 				b.m.set(func(m *memory) { m.storing = nil })
 
-				second := generate.New(b.m, b.m, b.up, generate.Options{Worker: "w2", PublishLimit: time.Minute}, slog.New(slog.DiscardHandler))
+				second := b.other("w2")
 				require.NoError(t, second.Handle(t.Context(), completion.Task{Ref: b.m.job.Ref(), Lane: b.m.job.Lane}))
 				require.ErrorIs(t, <-first, queue.ErrNotMine, "I5: the first finds the job taken")
 				require.Equal(t, c.want, b.m.job.State)

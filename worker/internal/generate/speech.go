@@ -19,12 +19,17 @@ const maxDelta = answer.MaxChunk
 // speech is what one attempt says: the stream adds chunks on one side, run publishes them on the other, one event in
 // flight at a time. What arrives while an event is unacknowledged travels together in the next one, so a slow log makes
 // events larger, not the stream slower. Its memory is bounded by the upstream's limit on an answer.
+//
+// A quiet one says nothing, runs nothing and does not know the log, until an outcome has to be kept there: then it says
+// everything, as to a log that has lost what was said.
 type speech struct {
 	log     completion.Log
 	ref     completion.Ref
 	start   completion.Event            // the attempt's started event
 	confirm func(context.Context) error // asks the store whether the attempt is still the job's latest
-	tail    completion.Tail             // owned by run until done is closed
+	quiet   bool
+	begun   bool            // a quiet one has something in the log
+	tail    completion.Tail // owned by run until done is closed; nil while a quiet one has not spoken
 
 	mu      sync.Mutex
 	answer  answer.Answer
@@ -43,11 +48,17 @@ func newSpeech(log completion.Log, ref completion.Ref, start completion.Event, c
 	return &speech{log: log, ref: ref, start: start, confirm: confirm, more: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
+// keepQuiet takes the place of run for a quiet speech.
+func (s *speech) keepQuiet() {
+	s.quiet = true
+	close(s.done)
+}
+
 // add takes one upstream chunk; its bytes are kept.
 func (s *speech) add(chunk json.RawMessage) error {
 	s.mu.Lock()
 	slim, err := s.answer.Add(chunk)
-	if err == nil && slim != nil {
+	if err == nil && slim != nil && !s.quiet {
 		s.pending = append(s.pending, answer.Split(slim)...)
 	}
 	if s.first.IsZero() {
@@ -170,8 +181,12 @@ func (s *speech) wait(ctx context.Context) error {
 }
 
 // say appends e. If the log has lost what was said before, it says everything again from a started event on; a log that
-// has lost everything cannot tell a later attempt, so the store is asked first (I5).
+// has lost everything cannot tell a later attempt, so the store is asked first (I5). A quiet speech begins with the outcome
+// that has to be kept.
 func (s *speech) say(ctx context.Context, e completion.Event) error {
+	if s.tail == nil {
+		return s.breakSilence(ctx, e)
+	}
 	err := s.tail.Append(ctx, e)
 	if !errors.Is(err, completion.ErrLogLost) {
 		return err
@@ -182,6 +197,28 @@ func (s *speech) say(ctx context.Context, e completion.Event) error {
 	if err := s.say(ctx, s.start); err != nil || e.Type == completion.EventStarted {
 		return err
 	}
+	return s.recount(ctx, e)
+}
+
+// breakSilence lets a quiet speech say everything, if it has to: for an outcome that is to be kept, and at the end of an
+// earlier try that the log did not take whole.
+func (s *speech) breakSilence(ctx context.Context, e completion.Event) error {
+	if e.Type != completion.EventStoring && !s.begun {
+		return nil
+	}
+	s.begun = true
+	err := s.begin(ctx)
+	if err == nil {
+		err = s.recount(ctx, e)
+	}
+	if err != nil {
+		s.tail = nil
+	}
+	return err
+}
+
+// recount says the whole answer, after the started event, and then e.
+func (s *speech) recount(ctx context.Context, e completion.Event) error {
 	for _, chunk := range s.restate() {
 		if err := s.say(ctx, s.delta([]json.RawMessage{chunk})); err != nil {
 			return err
