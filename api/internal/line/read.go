@@ -13,7 +13,7 @@ import (
 
 // Read yields the lines of a file of requests to endpoint e that r holds from the position from on, each once and in order,
 // checked as far as a line can be by itself. A bad line is yielded with a *Fault, and reading goes on; a run of blank lines is
-// one bad line. Any other error is the reader's, and the last. Faults of the whole file are left to Checker.
+// one bad line, with the number of its first and the Next of its last. Any other error is the reader's, and the last. Faults of the whole file are left to Checker.
 func Read(r io.Reader, from Position, e completion.Endpoint) iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {
 		s := &scanner{in: bufio.NewReaderSize(r, bufferSize), at: from}
