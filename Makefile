@@ -52,8 +52,8 @@ servers: $(BIN)/testenv ## Start the servers of the tests and print how to reach
 	@$(BIN)/testenv
 
 .PHONY: bench
-bench: ## Measure on the all-in-one; see deployments/docs/bench.md
-	@go run ./deployments/bench
+bench: $(BIN)/testenv ## Measure, on the all-in-one and on separate programs; see deployments/docs/bench.md
+	@$(BIN)/testenv -- go run ./deployments/bench
 
 .PHONY: lint
 lint: ## Check style and module borders

@@ -36,7 +36,11 @@ func wrap(routes http.Handler, log *slog.Logger) http.Handler {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeLimit)) // a connection that is gone needs none
 		begin := time.Now()
 		defer func() {
-			if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // a panic's value, compared as net/http does
+			p := recover()
+			if p == http.ErrAbortHandler { //nolint:errorlint // a panic's value, compared as net/http does
+				panic(p) // the connection shall break, so that nobody takes half an answer for a whole one
+			}
+			if p != nil {
 				log.Error("request panicked", "request_id", id, "panic", p, "stack", string(debug.Stack()))
 				problem.Write(w, fmt.Errorf("panic: %v", p))
 			}

@@ -13,6 +13,7 @@ import (
 	"sluice/api/internal/access"
 	"sluice/api/internal/attend"
 	"sluice/api/internal/catalog"
+	"sluice/api/internal/follow"
 	"sluice/api/internal/intake"
 	"sluice/api/internal/jobs"
 	"sluice/api/internal/keys"
@@ -20,6 +21,7 @@ import (
 	"sluice/api/internal/page"
 	"sluice/api/internal/problem"
 	"sluice/api/internal/responses"
+	"sluice/api/internal/viewer"
 	"sluice/api/internal/webhooks"
 	"sluice/shared/backend"
 	"sluice/shared/completion"
@@ -60,18 +62,14 @@ func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guar
 		Timeout: map[completion.Lane]time.Duration{completion.LaneInteractive: c.InteractiveTimeout, completion.LaneBatch: c.BatchTimeout},
 	})
 	models := catalog.New(back.Store, c.UnknownModels == PassUnknown)
-	parts := jobs.Parts{Intake: in, Store: back.Store, Models: models, Log: back.Log, Limits: back.Limit, Guard: guard, Logger: log}
-	if c.SigningKeys != "" {
-		mint, err := minter(c.SigningKeys)
-		if err != nil {
-			return err
-		}
-		parts.Mint = mint
+	door, err := c.door()
+	if err != nil {
+		return err
 	}
-	jobs.Register(api, parts, jobs.Options{
-		Heartbeat: c.Heartbeat, Write: c.ClientLimit, Stopping: stopping,
-		Stream: jobs.Stream{NATSURL: c.PublicNATSURL, WebSocketURL: c.PublicWebSocketURL}, ViewTime: c.CredentialTTL,
+	follower := follow.New(follow.Parts{
+		Log: back.Log, Limits: back.Limit, Guard: guard, Logger: log, Heartbeat: c.Heartbeat, Write: c.ClientLimit, Stopping: stopping,
 	})
+	jobs.Register(api, jobs.Parts{Intake: in, Store: back.Store, Models: models, Limits: back.Limit, Follow: follower, Door: door, Logger: log})
 	keys.Register(api, back.Store, log)
 	webhooks.Register(api, back.Store, c.Webhooks.AllowPrivate(), log)
 	catalog.Register(api, models, log)
@@ -84,10 +82,18 @@ func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guar
 	return nil
 }
 
-func minter(path string) (*credential.Minter, error) {
-	signing, err := credential.LoadSigning(path)
-	if err != nil {
-		return nil, fmt.Errorf("SLUICE_NATS_SIGNING_KEYS: %w", err)
+// door is closed without signing keys.
+func (c Config) door() (viewer.Door, error) {
+	if c.SigningKeys == "" {
+		return viewer.Door{}, nil
 	}
-	return credential.NewMinter(signing)
+	signing, err := credential.LoadSigning(c.SigningKeys)
+	if err != nil {
+		return viewer.Door{}, fmt.Errorf("SLUICE_NATS_SIGNING_KEYS: %w", err)
+	}
+	mint, err := credential.NewMinter(signing)
+	if err != nil {
+		return viewer.Door{}, err
+	}
+	return viewer.New(mint, viewer.Stream{NATSURL: c.PublicNATSURL, WebSocketURL: c.PublicWebSocketURL}, c.CredentialTTL), nil
 }

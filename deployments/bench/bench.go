@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"sluice/shared/completion"
 )
 
 // bench is one thing that is measured.
@@ -24,7 +26,9 @@ type bench struct {
 var benches = []bench{
 	{"first-delta", firstDelta},
 	{"idle", idle},
-	{"lines", lines},
+	{"batch", batch},
+	{"upload", upload},
+	{"beside", beside},
 }
 
 func names() string {
@@ -35,21 +39,24 @@ func names() string {
 	return strings.Join(all, ",")
 }
 
-// Settings say how long and how hard to measure. Their defaults take less than two minutes.
+// Settings say how long and how hard to measure. Their defaults take about five minutes.
 type Settings struct {
 	Only     []string      `json:"only,omitempty" placeholder:"NAME" enum:"${benches}" help:"Measure only these: ${enum}."`
 	Rounds   int           `json:"rounds" default:"5" help:"Rounds in which the sides of a comparison take turns."`
 	Requests int           `json:"requests" default:"140" help:"Requests of each side in each round."`
 	Rate     float64       `json:"rate_per_s" default:"50" help:"Requests per second, at random times."`
-	Lines    int           `json:"lines" default:"5000" help:"Lines of the batch that a worker runs in each round."`
 	Idle     time.Duration `json:"idle_ns" default:"20s" help:"How long an idle worker is watched."`
+	Lines    int           `json:"lines" default:"50000" help:"Lines of a batch."`
+	Batches  int           `json:"batches" default:"3" help:"Rounds in which a batch and Asynq alone take turns."`
+	Upload   int           `json:"upload_mb" default:"200" help:"Size of the large file, in MB; at most 209."`
+	Postgres string        `json:"-" env:"SLUICE_TEST_POSTGRES" placeholder:"FILE" help:"PostgreSQL's server program, for what needs one; make bench sets it."`
 }
 
 // Validate is kong's; it reports all faults at once.
 func (s Settings) Validate() error {
 	var err error
-	if s.Rounds < 1 || s.Requests < 1 || s.Lines < 1 {
-		err = fmt.Errorf("rounds %d, requests %d, lines %d: want at least 1", s.Rounds, s.Requests, s.Lines)
+	if s.Rounds < 1 || s.Requests < 1 {
+		err = fmt.Errorf("rounds %d, requests %d: want at least 1", s.Rounds, s.Requests)
 	}
 	if s.Rate <= 0 {
 		err = errors.Join(err, fmt.Errorf("rate %g: want more than 0", s.Rate))
@@ -57,16 +64,25 @@ func (s Settings) Validate() error {
 	if s.Idle <= 0 {
 		err = errors.Join(err, fmt.Errorf("idle %s: want more than 0", s.Idle))
 	}
+	if s.Lines < 1 || s.Batches < 1 {
+		err = errors.Join(err, fmt.Errorf("lines %d, batches %d: want at least 1", s.Lines, s.Batches))
+	}
+	if s.Upload < 1 || s.Upload*megabyte > completion.MaxBatchFileBytes {
+		err = errors.Join(err, fmt.Errorf("upload %d: want 1 to %d", s.Upload, completion.MaxBatchFileBytes/megabyte))
+	}
 	return err
 }
 
-// site is where benches run: the built program, a folder that is removed afterwards, and somebody who watches.
+// site is where benches run: a folder that is removed afterwards, with the built programs, and somebody who watches.
 type site struct {
 	Settings
 	dir      string
-	sluice   string // the program's path
+	bin      string // folder of the programs
 	progress io.Writer
 }
+
+// program is the path of a built one.
+func (s *site) program(name string) string { return filepath.Join(s.bin, name) }
 
 // note tells who watches what is going on.
 func (s *site) note(format string, args ...any) { fmt.Fprintf(s.progress, format+"\n", args...) }
@@ -78,9 +94,9 @@ func measure(ctx context.Context, c Settings, progress io.Writer) (_ *Report, er
 		return nil, fmt.Errorf("make a folder to work in: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	s := &site{Settings: c, dir: dir, sluice: filepath.Join(dir, "sluice"), progress: progress}
+	s := &site{Settings: c, dir: dir, bin: filepath.Join(dir, "bin"), progress: progress}
 	s.note("build sluice")
-	if err := build(ctx, s.sluice, progress); err != nil {
+	if err := s.build(ctx, "sluice/deployments/cmd/sluice"); err != nil {
 		return nil, err
 	}
 	r := &Report{At: time.Now().UTC().Truncate(time.Second), Settings: c, Machine: Machine{
@@ -97,12 +113,12 @@ func measure(ctx context.Context, c Settings, progress io.Writer) (_ *Report, er
 	return r, nil
 }
 
-// build compiles the program as a user does.
-func build(ctx context.Context, into string, messages io.Writer) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", into, "sluice/deployments/cmd/sluice")
-	cmd.Stdout, cmd.Stderr = messages, messages
+// build compiles programs as a user does.
+func (s *site) build(ctx context.Context, packages ...string) error {
+	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-o", s.bin + string(filepath.Separator)}, packages...)...)
+	cmd.Stdout, cmd.Stderr = s.progress, s.progress
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("build sluice (the benchmark runs inside the checkout): %w", err)
+		return fmt.Errorf("build %s (the benchmark runs inside the checkout): %w", strings.Join(packages, ", "), err)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -74,19 +75,68 @@ func TestCompare_AddedIsTheMedianOfDifferences(t *testing.T) {
 	require.Equal(t, []float64{9, 1, 1}, r.Base)
 	require.Equal(t, missed, compare("x", side, base, 0.5, 3).Verdict)
 	require.Empty(t, compare("x", side, base, 0.5, 0).Verdict)
-	require.Equal(t, missed, perSecond("x", 20, 20).Verdict)
-	require.Equal(t, met, perSecond("x", 19.9, 20).Verdict)
+	require.Equal(t, missed, plain("x", "per s", 20).below(20).Verdict)
+	require.Equal(t, met, plain("x", "per s", 19.9).below(20).Verdict)
+}
+
+func TestRatio_IsTheMedianOfQuotients(t *testing.T) {
+	t.Parallel()
+	r := ratio("x", "per s", []float64{10, 4, 9}, []float64{5, 8, 9})
+	require.InDelta(t, 9, r.Value, 0)
+	require.InDelta(t, 8, *r.Baseline, 0)
+	require.InDelta(t, 1, *r.Ratio, 0)
+	require.Nil(t, r.Added)
+	require.Empty(t, r.Verdict)
+	require.Equal(t, met, r.atLeast(1).Verdict)
+	require.Equal(t, missed, r.atLeast(1.1).Verdict)
+	require.Equal(t, met, r.below(1.1).Verdict)
+	require.Equal(t, missed, r.below(1).Verdict)
+	require.Equal(t, met, plain("x", "MB", 3, 1, 2).below(2.1).Verdict)
+	require.Empty(t, plain("x", "MB", 3).Rounds, "a single figure needs no list")
+}
+
+func TestUsage_OfThisProcess(t *testing.T) {
+	t.Parallel()
+	u, err := usageOf(os.Getpid())
+	if runtime.GOOS != "linux" {
+		require.ErrorIs(t, err, errors.ErrUnsupported)
+		return
+	}
+	require.NoError(t, err)
+	require.Positive(t, u.memory)
+	require.GreaterOrEqual(t, u.peak, u.memory)
+	_, err = usageOf(-1)
+	require.Error(t, err)
+}
+
+func TestInput_LinesAreAsLongAsAsked(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "x")
+	size, err := input{model: briefModel, lines: 12, bytes: 1000}.write(path)
+	require.NoError(t, err)
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Len(t, data, int(size))
+	lines := bytes.Split(bytes.TrimSuffix(data, []byte("\n")), []byte("\n"))
+	require.Len(t, lines, 12)
+	for _, line := range lines {
+		require.True(t, json.Valid(line), "%s", line)
+		require.InDelta(t, 1000, len(line), 10)
+	}
 }
 
 func example() *Report {
 	return &Report{
 		At:       time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		Machine:  Machine{OS: "linux", Arch: "amd64", CPUs: 2, Go: "go1.26"},
-		Settings: Settings{Rounds: 2, Requests: 3, Rate: 50, Idle: time.Second},
+		Settings: Settings{Rounds: 2, Requests: 3, Rate: 50, Idle: time.Second, Lines: 4, Batches: 2, Upload: 1},
 		Rows: []Row{
 			compare("… over é", series{ms(10), ms(4)}, series{ms(9), ms(1)}, 0.5, 5),
 			compare("no aim", series{ms(1), ms(2)}, series{ms(3), ms(4)}, 0.99, 0),
-			perSecond("idle", 17.986, 15),
+			plain("idle", "per s", 17.986).below(15),
+			ratio("share", "per s", []float64{40, 60}, []float64{100, 100}).atLeast(0.5),
+			ratio("growth", "ms", []float64{13, 14}, []float64{10, 10}).below(1.2),
+			plain("peak", "MB", 50).below(150),
 			absent("absent", "needs redis-server in PATH"),
 		},
 		Stages: []Stage{{"insert", 1.5, 12.25}},
@@ -120,7 +170,7 @@ func TestSide_RoundsAlternate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var order strings.Builder
 		count := func(name string) side {
-			return side{name, pace{1, 10}, func(context.Context) (time.Duration, error) {
+			return side{name: name, pace: pace{1, 10}, sample: func(context.Context) (time.Duration, error) {
 				order.WriteString(name)
 				return time.Millisecond, nil
 			}}
@@ -137,7 +187,7 @@ func TestSide_RoundKeepsItsRate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		d := side{"slow", pace{}, func(ctx context.Context) (time.Duration, error) {
+		d := side{name: "slow", sample: func(ctx context.Context) (time.Duration, error) {
 			return time.Minute, rest(ctx, sampleLimit/2)
 		}}
 		samples, err := d.round(t.Context(), pace{1000, 100})
@@ -152,11 +202,11 @@ func TestSide_RoundEndsWithTheFirstError(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
 	synctest.Test(t, func(t *testing.T) {
-		fails := side{"x", pace{}, func(context.Context) (time.Duration, error) { return 0, broken }}
+		fails := side{name: "x", sample: func(context.Context) (time.Duration, error) { return 0, broken }}
 		_, err := fails.round(t.Context(), pace{1000, 100})
 		require.ErrorIs(t, err, broken)
 		require.ErrorContains(t, err, "x: ")
-		hangs := side{"x", pace{}, func(ctx context.Context) (time.Duration, error) {
+		hangs := side{name: "x", sample: func(ctx context.Context) (time.Duration, error) {
 			<-ctx.Done()
 			return 0, context.Cause(ctx)
 		}}
@@ -175,6 +225,8 @@ func TestRun_BadSettings(t *testing.T) {
 		{"--rounds=0", "want at least 1"},
 		{"--rate=0 --idle=0s", "rate 0: want more than 0\nidle 0s"},
 		{"--only=nothing", "first-delta"},
+		{"--lines=0", "want at least 1"},
+		{"--upload=210", "upload 210: want 1 to 209"},
 		{"--nothing", "unknown flag"},
 	} {
 		err := run(t.Context(), strings.Fields(c.args), &bytes.Buffer{}, &bytes.Buffer{})
@@ -187,16 +239,18 @@ func TestRun_MeasuresEverything(t *testing.T) {
 	t.Parallel()
 	_, err := exec.LookPath("redis-server")
 	require.NoError(t, err, "this test needs the program redis-server in PATH")
+	require.NotEmpty(t, os.Getenv("SLUICE_TEST_POSTGRES"), "run the tests through make test")
 	file := filepath.Join(t.TempDir(), "report.json")
 	var out, progress bytes.Buffer
-	args := []string{"--rounds=2", "--requests=3", "--idle=100ms", "--json=" + file}
+	args := []string{"--rounds=2", "--requests=3", "--idle=100ms", "--lines=200", "--batches=2", "--upload=1", "--json=" + file}
 	require.NoError(t, run(t.Context(), args, &out, &progress), progress.String())
 	data, err := os.ReadFile(file)
 	require.NoError(t, err)
 	var r Report
 	require.NoError(t, json.Unmarshal(data, &r))
-	require.Len(t, r.Rows, 11)
+	require.Len(t, r.Rows, 30)
 	for _, row := range r.Rows {
+		require.Empty(t, row.Note, row.Name)
 		if row.Name != idleRow { // so short a look may well see nothing
 			require.Positive(t, row.Value, row.Name)
 		}
@@ -215,7 +269,7 @@ func TestRun_StopsWhenTold(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	progress := &trigger{word: "round 1", act: stop}
 	var out bytes.Buffer
-	require.ErrorIs(t, run(ctx, []string{"--requests=2"}, &out, progress), context.Canceled)
+	require.ErrorIs(t, run(ctx, []string{"--requests=2", "--only=first-delta"}, &out, progress), context.Canceled)
 	require.Empty(t, out.String())
 }
 

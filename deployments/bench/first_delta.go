@@ -35,12 +35,12 @@ func firstDelta(ctx context.Context, s *site, r *Report) error {
 	full, few := pace{s.Requests, s.Rate}, pace{min(polled.requests, s.Requests), polled.rate}
 	s.note("submit to first delta, beside a direct call")
 	all, err := alternate(ctx, s, []side{
-		{"direct", full, p.model.first},
-		{"nats", full, watched.sample},
-		{"late", full, p.viewed},
-		{"sse", full, p.streamed},
-		{"chat", full, p.chat.first},
-		{"polling", few, asynq.sample},
+		{name: "direct", pace: full, sample: p.model.first},
+		{name: "nats", pace: full, sample: watched.sample},
+		{name: "late", pace: full, sample: p.viewed},
+		{name: "sse", pace: full, sample: p.streamed},
+		{name: "chat", pace: full, sample: p.chat.first},
+		{name: "polling", pace: few, sample: asynq.sample},
 	})
 	if err != nil {
 		return err

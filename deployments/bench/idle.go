@@ -54,7 +54,7 @@ func idle(ctx context.Context, s *site, r *Report) error {
 	if err != nil {
 		return err
 	}
-	r.Rows = append(r.Rows, perSecond(idleRow, rate, aimIdle))
+	r.Rows = append(r.Rows, plain(idleRow, "per s", rate).below(aimIdle))
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 // process is a program that was started.
 type process struct {
 	name string
+	pid  int
 	out  output
 	end  context.CancelFunc
 	done chan struct{} // closed when it has ended
@@ -39,6 +40,7 @@ func start(path string, env []string, args ...string) (*process, error) {
 		end()
 		return nil, fmt.Errorf("start %s: %w", p.name, err)
 	}
+	p.pid = cmd.Process.Pid
 	go func() {
 		defer close(p.done)
 		_ = cmd.Wait() // stop asks for the end; any other shows in what waits for the process

@@ -15,7 +15,8 @@ import (
 	"sluice/shared/eventlog"
 )
 
-// product is the all-in-one in a process of its own, over the simulated model in another.
+// product is an installation in processes of its own, over the simulated model in another: openProduct's is the
+// all-in-one.
 type product struct {
 	api   *client.Client
 	nats  *nats.Conn // a viewer's, without credentials
@@ -32,7 +33,29 @@ func openProduct(ctx context.Context, s *site) (_ *product, err error) {
 		}
 	}()
 	s.note("start the simulated model and the all-in-one")
-	sim, err := p.start(s, []string{"SLUICE_SIM_ADDR=127.0.0.1:0"}, "sim")
+	if _, err := p.startSim(ctx, s); err != nil {
+		return nil, err
+	}
+	up, err := p.start(s, "sluice", []string{
+		"OPENAI_BASE_URL=" + p.model.url, "SLUICE_DATA_DIR=" + filepath.Join(s.dir, "data"), "SLUICE_HTTP_ADDR=127.0.0.1:0",
+		"SLUICE_NATS_ADDR=127.0.0.1:0", "SLUICE_WEBSOCKET_ADDR=127.0.0.1:0", "SLUICE_CREDENTIAL_TTL=24h",
+	}, "up")
+	if err != nil {
+		return nil, err
+	}
+	at, err := up.find(ctx, `API +(\S+)[^\n]*\n *NATS +(\S+)\n(?s:.*)API key +(\S+)(?s:.*)worker ready`)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.connect(ctx, at[1], at[2], at[3]); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// startSim starts the simulated model.
+func (p *product) startSim(ctx context.Context, s *site) (*process, error) {
+	sim, err := p.start(s, "sluice", []string{"SLUICE_SIM_ADDR=127.0.0.1:0"}, "sim")
 	if err != nil {
 		return nil, err
 	}
@@ -41,36 +64,35 @@ func openProduct(ctx context.Context, s *site) (_ *product, err error) {
 		return nil, err
 	}
 	p.model = &model{url: at[1], http: keepAlive()}
-	up, err := p.start(s, []string{
-		"OPENAI_BASE_URL=" + at[1], "SLUICE_DATA_DIR=" + filepath.Join(s.dir, "data"), "SLUICE_HTTP_ADDR=127.0.0.1:0",
-		"SLUICE_NATS_ADDR=127.0.0.1:0", "SLUICE_WEBSOCKET_ADDR=127.0.0.1:0", "SLUICE_CREDENTIAL_TTL=24h",
-	}, "up")
-	if err != nil {
-		return nil, err
-	}
-	if at, err = up.find(ctx, `API +(\S+)[^\n]*\n *NATS +(\S+)\n(?s:.*)API key +(\S+)(?s:.*)worker ready`); err != nil {
-		return nil, err
-	}
-	api, err := client.New(at[1], keepAlive())
-	if err != nil {
-		return nil, err
-	}
-	p.api = api.WithKey(at[3])
-	p.chat = &model{url: at[1] + "/v1", key: at[3], http: keepAlive()}
-	all, err := p.api.TenantCredential(ctx)
-	if err != nil {
-		return nil, err
-	}
-	who := credential.Bearer(func() (string, error) { return all.Credential, nil })
-	if p.nats, err = nats.Connect(at[2], append(who, nats.Name("bench"))...); err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", at[2], err)
-	}
-	p.stops = append(p.stops, p.nats.Close)
-	return p, nil
+	return sim, nil
 }
 
-func (p *product) start(s *site, env []string, command string) (*process, error) {
-	child, err := start(s.sluice, env, command)
+// connect makes the clients of an API at url: one that shows the key, and a viewer of everything over NATS.
+func (p *product) connect(ctx context.Context, url, natsURL, key string) error {
+	api, err := client.New(url, keepAlive())
+	if err != nil {
+		return err
+	}
+	p.api = api.WithKey(key)
+	p.chat = &model{url: url + "/v1", key: key, http: keepAlive()}
+	all, err := p.api.TenantCredential(ctx)
+	if err != nil {
+		return err
+	}
+	who := credential.Bearer(func() (string, error) { return all.Credential, nil })
+	if p.nats, err = nats.Connect(natsURL, append(who, nats.Name("bench"))...); err != nil {
+		return fmt.Errorf("connect to %s: %w", natsURL, err)
+	}
+	p.stops = append(p.stops, p.nats.Close)
+	return nil
+}
+
+// start starts one of the site's programs, or one of the system's by its path; it is stopped with the product.
+func (p *product) start(s *site, program string, env []string, args ...string) (*process, error) {
+	if !filepath.IsAbs(program) {
+		program = s.program(program)
+	}
+	child, err := start(program, env, args...)
 	if err == nil {
 		p.stops = append(p.stops, child.stop)
 	}

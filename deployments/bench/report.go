@@ -27,16 +27,17 @@ type Machine struct {
 	Go   string `json:"go"`
 }
 
-// Row is one figure. Values are medians over the rounds, and Added is the median of the rounds' differences, which
-// need not be the difference of the medians.
+// Row is one figure. Values are medians over the rounds; Added is the median of the rounds' differences, which need not be
+// the difference of the medians, and Ratio that of their quotients.
 type Row struct {
 	Name     string    `json:"name"`
 	Unit     string    `json:"unit"`
 	Value    float64   `json:"value"`
 	Baseline *float64  `json:"baseline,omitempty"` // the same of what it is compared with
 	Added    *float64  `json:"added,omitempty"`
-	Aim      float64   `json:"aim,omitempty"`      // upper limit of Added, or of Value without a baseline; 0: none
-	AtLeast  float64   `json:"at_least,omitempty"` // lower limit of Value; 0: none
+	Ratio    *float64  `json:"ratio,omitempty"`
+	Aim      float64   `json:"aim,omitempty"`      // upper limit of Added or Ratio, or of Value where there is neither; 0: none
+	AtLeast  bool      `json:"at_least,omitempty"` // Aim is a lower limit
 	Verdict  Verdict   `json:"verdict,omitempty"`
 	Rounds   []float64 `json:"rounds,omitempty"`          // Value of each round
 	Base     []float64 `json:"baseline_rounds,omitempty"` // Baseline of each round
@@ -58,11 +59,6 @@ type Stage struct {
 	P99  float64 `json:"p99_ms"`
 }
 
-// perSecond is a row of one rate, without a baseline.
-func perSecond(name string, value, aim float64) Row {
-	return Row{Name: name, Unit: "per s", Value: value, Aim: aim}.judged()
-}
-
 // compare is a row of one percentile of two sides, in milliseconds.
 func compare(name string, side, baseline series, p, aim float64) Row {
 	r := Row{Name: name, Unit: "ms", Aim: aim, Rounds: side.percentiles(p), Base: baseline.percentiles(p)}
@@ -71,21 +67,48 @@ func compare(name string, side, baseline series, p, aim float64) Row {
 	return r.judged()
 }
 
+// ratio is a row of two figures of which the quotient counts.
+func ratio(name, unit string, values, baseline []float64) Row {
+	r := Row{Name: name, Unit: unit, Rounds: values, Base: baseline, Value: median(values)}
+	r.Baseline, r.Ratio = new(median(baseline)), new(median(over(values, baseline)))
+	return r
+}
+
+// plain is a row of one figure without a baseline.
+func plain(name, unit string, values ...float64) Row {
+	r := Row{Name: name, Unit: unit, Value: median(values)}
+	if len(values) > 1 {
+		r.Rounds = values
+	}
+	return r
+}
+
+// below gives r an upper limit.
+func (r Row) below(aim float64) Row {
+	r.Aim = aim
+	return r.judged()
+}
+
+// atLeast gives r a lower limit.
+func (r Row) atLeast(aim float64) Row {
+	r.Aim, r.AtLeast = aim, true
+	return r.judged()
+}
+
 // absent is a row that could not be measured, with the reason.
 func absent(name, why string) Row { return Row{Name: name, Note: why} }
 
+// judged compares r with its aim.
 func (r Row) judged() Row {
 	limited := r.Value
-	if r.Added != nil {
-		limited = *r.Added
+	for _, v := range []*float64{r.Added, r.Ratio} {
+		if v != nil {
+			limited = *v
+		}
 	}
 	switch {
-	case r.AtLeast != 0 && r.Value >= r.AtLeast:
-		r.Verdict = met
-	case r.AtLeast != 0:
-		r.Verdict = missed
 	case r.Aim == 0:
-	case limited < r.Aim:
+	case r.AtLeast && limited >= r.Aim, !r.AtLeast && limited < r.Aim:
 		r.Verdict = met
 	default:
 		r.Verdict = missed
@@ -98,34 +121,48 @@ func (r Row) cells() []string {
 	if r.Note != "" {
 		return []string{r.Name, "–", "–", "–", "–", r.Note}
 	}
-	show := func(format string, v *float64) string {
-		if v == nil {
-			return "–"
-		}
-		return fmt.Sprintf(format+" %s", *v, r.Unit)
+	baseline, compared := "–", "–"
+	if r.Baseline != nil {
+		baseline = fmt.Sprintf("%.2f %s", *r.Baseline, r.Unit)
 	}
-	aim := "–"
 	switch {
-	case r.Aim != 0 && r.Added != nil:
-		aim = fmt.Sprintf("added < %g %s", r.Aim, r.Unit)
-	case r.AtLeast != 0:
-		aim = fmt.Sprintf("≥ %g %s", r.AtLeast, r.Unit)
-	case r.Aim != 0:
-		aim = fmt.Sprintf("< %g %s", r.Aim, r.Unit)
+	case r.Added != nil:
+		compared = fmt.Sprintf("%+.2f %s", *r.Added, r.Unit)
+	case r.Ratio != nil:
+		compared = fmt.Sprintf("× %.2f", *r.Ratio)
 	}
 	return []string{
-		r.Name, show("%.2f", &r.Value), show("%.2f", r.Baseline), show("%+.2f", r.Added), aim, cmp.Or(string(r.Verdict), "–"),
+		r.Name, fmt.Sprintf("%.2f %s", r.Value, r.Unit), baseline, compared, r.aim(), cmp.Or(string(r.Verdict), "–"),
 	}
+}
+
+// aim is r's as the table shows it.
+func (r Row) aim() string {
+	if r.Aim == 0 {
+		return "–"
+	}
+	sign := "<"
+	if r.AtLeast {
+		sign = "≥"
+	}
+	switch {
+	case r.Added != nil:
+		return fmt.Sprintf("added %s %g %s", sign, r.Aim, r.Unit)
+	case r.Ratio != nil:
+		return fmt.Sprintf("%s × %g", sign, r.Aim)
+	}
+	return fmt.Sprintf("%s %g %s", sign, r.Aim, r.Unit)
 }
 
 // writeTable prints the report for people, in Markdown.
 func (r *Report) writeTable(w io.Writer) error {
-	rows := [][]string{{"measured", "value", "baseline", "added", "aim", "verdict"}}
+	rows := [][]string{{"measured", "value", "baseline", "compared", "aim", "verdict"}}
 	for _, row := range r.Rows {
 		rows = append(rows, row.cells())
 	}
-	text := fmt.Sprintf("%s/%s, %d CPUs, %s; %d rounds of %d requests, %g per second\n\n%s",
-		r.Machine.OS, r.Machine.Arch, r.Machine.CPUs, r.Machine.Go, r.Settings.Rounds, r.Settings.Requests, r.Settings.Rate, table(rows))
+	text := fmt.Sprintf("%s/%s, %d CPUs, %s; %d rounds of %d requests, %g per second; %d batches of %d lines\n\n%s",
+		r.Machine.OS, r.Machine.Arch, r.Machine.CPUs, r.Machine.Go, r.Settings.Rounds, r.Settings.Requests, r.Settings.Rate,
+		r.Settings.Batches, r.Settings.Lines, table(rows))
 	if len(r.Stages) > 0 {
 		rows = [][]string{{"where the time goes", "p50", "p99"}}
 		for _, s := range r.Stages {

@@ -48,4 +48,13 @@ func minus(a, b []float64) []float64 {
 	return d
 }
 
+// over is a / b, element by element.
+func over(a, b []float64) []float64 {
+	q := make([]float64, len(a))
+	for i := range a {
+		q[i] = a[i] / b[i]
+	}
+	return q
+}
+
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -13,7 +14,11 @@ type side struct {
 	name string
 	pace
 	sample func(ctx context.Context) (time.Duration, error) // takes one sample; called by many at once
+	beside occupation                                       // what else goes on during a round; nil: nothing
 }
+
+// occupation begins something, and returns once it is under way with what ends it.
+type occupation func(ctx context.Context) (end func(ctx context.Context) error, err error)
 
 // pace is the load of one round.
 type pace struct {
@@ -31,14 +36,14 @@ const warmUp = 10
 func alternate(ctx context.Context, s *site, sides []side) (map[string]series, error) {
 	all := map[string]series{}
 	for _, d := range sides {
-		if _, err := d.round(ctx, pace{min(warmUp, d.requests), d.rate}); err != nil {
+		if _, err := d.occupied(ctx, pace{min(warmUp, d.requests), d.rate}); err != nil {
 			return nil, err
 		}
 	}
 	for n := range s.Rounds {
 		for i := range sides {
 			d := sides[(i+n)%len(sides)]
-			samples, err := d.round(ctx, d.pace)
+			samples, err := d.occupied(ctx, d.pace)
 			if err != nil {
 				return nil, err
 			}
@@ -47,6 +52,19 @@ func alternate(ctx context.Context, s *site, sides []side) (map[string]series, e
 		}
 	}
 	return all, nil
+}
+
+// occupied is round while what is beside it goes on.
+func (d side) occupied(ctx context.Context, p pace) (samples []time.Duration, err error) {
+	if d.beside == nil {
+		return d.round(ctx, p)
+	}
+	end, err := d.beside(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("begin what is beside %s: %w", d.name, err)
+	}
+	samples, err = d.round(ctx, p)
+	return samples, errors.Join(err, end(ctx))
 }
 
 // round takes samples at random times (a Poisson process), without waiting for one before the next begins. The first

@@ -61,13 +61,17 @@ func (w *watcher) of(id string) *sighting {
 
 func (w *watcher) take(m *nats.Msg) {
 	now := time.Now()
+	ref := completion.Ref{Tenant: tenant, Job: m.Subject[strings.LastIndexByte(m.Subject, '.')+1:]}
+	if ref.IsBatch() {
+		return
+	}
 	e, err := completion.Record{Data: m.Data}.Event()
 	if err != nil {
 		return // the sample then ends at its limit
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := w.of(m.Subject[strings.LastIndexByte(m.Subject, '.')+1:])
+	s := w.of(ref.Job)
 	switch {
 	case e.Type == completion.EventStarted:
 		s.started = e.At

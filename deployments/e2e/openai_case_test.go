@@ -32,10 +32,12 @@ type openaiStep struct {
 	Call    string
 	Args    json.RawMessage
 	Headers map[string]string
-	Key     string // name of an API key; empty: the one of the tenant
+	Key     string // name of an API key; empty: the one of the tenant; $case: one of a tenant of the case's own
 	Retries int    // of the SDK; by default it makes none
 	Timeout int    // ms; 0: the SDK's
 	Abort   int    // the program leaves after so many events; 0: never
+	// Until has what is awaited, as Want has it: the call is made again until it sees that.
+	Until map[string]json.RawMessage
 	// Want has for paths in the sight what is there: a value, or one of the objects of the function meets.
 	Want map[string]json.RawMessage
 }
@@ -61,6 +63,7 @@ type sight struct {
 	Body    json.RawMessage   `json:"body,omitempty"`
 	Events  []json.RawMessage `json:"events"`
 	Text    string            `json:"text"`
+	Lines   []json.RawMessage `json:"lines,omitempty"` // of Text, if it is the content of a file and all of them are JSON
 	Aborted bool              `json:"aborted"`
 	Error   *failure          `json:"error,omitempty"`
 
@@ -135,11 +138,13 @@ func fill(t *testing.T, text []byte, marker string, keys map[string]string, sigh
 }
 
 // check compares a sight with what was wanted of it.
-func check(t *testing.T, s string, want map[string]json.RawMessage) {
-	t.Helper()
+func check(s string, want map[string]json.RawMessage) error {
 	for _, path := range slices.Sorted(maps.Keys(want)) {
-		require.NoError(t, meets(gjson.Get(s, path), want[path], s), "%s of\n%s", path, s)
+		if err := meets(gjson.Get(s, path), want[path], s); err != nil {
+			return fmt.Errorf("%s %w of\n%s", path, err, s)
+		}
 	}
+	return nil
 }
 
 // meets compares a value with what was wanted: the same JSON, or what an object with one key says of it:
@@ -150,6 +155,7 @@ func check(t *testing.T, s string, want map[string]json.RawMessage) {
 //	$same   true: all its elements are equal, and there is one
 //	$join   the text that its elements make together, null being none
 //	$is     the path of an equal value
+//	$plus   the path of a number, and how much more it is
 func meets(got gjson.Result, want json.RawMessage, s string) error {
 	rule := gjson.ParseBytes(want)
 	var name string
@@ -171,6 +177,8 @@ func meets(got gjson.Result, want json.RawMessage, s string) error {
 		ok = join(got.Array()) == arg.Str
 	case "$is":
 		ok = got.Exists() && equal(got.Raw, gjson.Get(s, arg.Str).Raw)
+	case "$plus":
+		ok = got.Exists() && got.Int() == gjson.Get(s, arg.Get("0").Str).Int()+arg.Get("1").Int()
 	default:
 		ok = got.Exists() && equal(got.Raw, string(want))
 	}
@@ -178,6 +186,18 @@ func meets(got gjson.Result, want json.RawMessage, s string) error {
 		return fmt.Errorf("is %s, want %s", got.Raw, want)
 	}
 	return nil
+}
+
+// lines are those of a text, or nil if one of them is not JSON.
+func lines(text string) []json.RawMessage {
+	var all []json.RawMessage
+	for line := range strings.Lines(text) {
+		if !json.Valid([]byte(line)) {
+			return nil
+		}
+		all = append(all, json.RawMessage(line))
+	}
+	return all
 }
 
 func same(values []gjson.Result) bool {

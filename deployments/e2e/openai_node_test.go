@@ -23,14 +23,24 @@ var nodeModules = sync.OnceValues(func() (string, error) { return npm.Install(co
 // nodeFolder makes a folder with the scripts of the folder openai and the packages that they import.
 func nodeFolder(t *testing.T) string {
 	t.Helper()
-	modules, err := nodeModules()
-	require.NoError(t, err)
 	dir := t.TempDir()
-	require.NoError(t, os.Symlink(modules, filepath.Join(dir, "node_modules")))
-	scripts, err := filepath.Glob("openai/*.mjs")
-	require.NoError(t, err)
-	require.NoError(t, npm.Copy(dir, append(scripts, "openai/aimock.json")...))
+	require.NoError(t, fillNodeFolder(dir))
 	return dir
+}
+
+func fillNodeFolder(dir string) error {
+	modules, err := nodeModules()
+	if err != nil {
+		return err
+	}
+	if err := os.Symlink(modules, filepath.Join(dir, "node_modules")); err != nil {
+		return err
+	}
+	scripts, err := filepath.Glob("openai/*.mjs")
+	if err != nil {
+		return err
+	}
+	return npm.Copy(dir, append(scripts, "openai/aimock.json")...)
 }
 
 // startAimock runs @copilotkit/aimock, which speaks OpenAI's API and answers as its fixtures say.

@@ -4,16 +4,38 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
 	"github.com/tidwall/gjson"
 )
+
+// sdkTypes are the JSON schemas of the official SDK's types, made once for all tests.
+var sdkTypes = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "sluice-types-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	if err := fillNodeFolder(dir); err != nil {
+		return nil, err
+	}
+	var said strings.Builder
+	cmd := exec.Command("node", filepath.Join(dir, "schema.mjs"))
+	cmd.Stderr = &said
+	text, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("make schemas of the SDK's types: %w\n%s", err, &said)
+	}
+	return text, nil
+})
 
 // wire checks what goes over the wire against the types of the official SDK.
 type wire struct {
@@ -23,9 +45,7 @@ type wire struct {
 
 func newWire(t *testing.T) *wire {
 	t.Helper()
-	cmd := exec.Command(nodePath(t), filepath.Join(nodeFolder(t), "schema.mjs"))
-	cmd.Stderr = t.Output()
-	text, err := cmd.Output()
+	text, err := sdkTypes()
 	require.NoError(t, err)
 	document, err := jsonschema.UnmarshalJSON(strings.NewReader(string(text)))
 	require.NoError(t, err)
@@ -75,6 +95,13 @@ var answers = []struct{ method, path, schema string }{
 	{"POST", `/v1/responses(/[^/]+/cancel)?`, "response"},
 	{"GET", `/v1/responses/[^/]+`, "response"},
 	{"GET", `/v1/responses/[^/]+/input_items`, "itemPage"},
+	{"POST", `/v1/files`, "file"},
+	{"GET", `/v1/files`, "filePage"},
+	{"GET", `/v1/files/[^/]+`, "file"},
+	{"DELETE", `/v1/files/[^/]+`, "fileDeleted"},
+	{"POST", `/v1/batches(/[^/]+/(cancel|pause|resume|retry))?`, "batch"},
+	{"GET", `/v1/batches`, "batchPage"},
+	{"GET", `/v1/batches/[^/]+`, "batch"},
 }
 
 // require checks a whole exchange between a program and the API.
@@ -92,7 +119,9 @@ func (w *wire) require(t *testing.T, e *exchange) {
 		require.Len(t, gjson.Parse(body).Map(), 1, body)
 	case strings.HasPrefix(e.Response.Get("Content-Type"), "text/event-stream"):
 		w.requireStream(t, e)
-	case e.Aborted:
+	case e.Aborted, e.Status == http.StatusPartialContent:
+	case strings.HasSuffix(e.Path, "/content"):
+		w.requireLines(t, body)
 	default:
 		schema := w.answer(e)
 		if schema == "" {
@@ -113,6 +142,25 @@ func (w *wire) answer(e *exchange) string {
 		}
 	}
 	return ""
+}
+
+// lineSchemas are the schemas of the lines of output files, by the object that a line's body is.
+var lineSchemas = map[string]string{"chat.completion": "chatLine", "text_completion": "textLine", "list": "embeddingLine", "response": "responseLine"}
+
+// requireLines checks the lines of a file, if it is one that a batch wrote.
+func (w *wire) requireLines(t *testing.T, body string) {
+	t.Helper()
+	for line := range strings.Lines(body) {
+		if !gjson.Get(line, "response").Exists() {
+			return
+		}
+		schema := lineSchemas[gjson.Get(line, "response.body.object").Str]
+		if schema == "" {
+			schema = "failedLine"
+		}
+		require.NoError(t, w.valid(schema, line))
+		require.True(t, strings.HasSuffix(line, "\n"), "a line that does not end")
+	}
 }
 
 // frame is one event of a stream.

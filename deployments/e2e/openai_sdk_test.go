@@ -46,6 +46,15 @@ var goCalls = map[string]func(context.Context, *goCall) error{
 	"responses.cancel":               byID(func(c *goCall) one[responses.Response] { return c.client.Responses.Cancel }),
 	"responses.delete":               responseDelete,
 	"responses.inputItems.list":      responseItems,
+	"files.create":                   fileCreate,
+	"files.retrieve":                 byID(func(c *goCall) one[openai.FileObject] { return c.client.Files.Get }),
+	"files.list":                     fileList,
+	"files.delete":                   byID(func(c *goCall) one[openai.FileDeleted] { return c.client.Files.Delete }),
+	"files.content":                  fileContent,
+	"batches.create":                 batchCreate,
+	"batches.retrieve":               byID(func(c *goCall) one[openai.Batch] { return c.client.Batches.Get }),
+	"batches.list":                   batchList,
+	"batches.cancel":                 byID(func(c *goCall) one[openai.Batch] { return c.client.Batches.Cancel }),
 	"post":                           post,
 }
 
@@ -120,19 +129,19 @@ func (c *goCall) streams() bool {
 
 // query is all that the table asks of lists.
 type query struct {
-	After, Order, Model string
-	Limit               *int64
-	Metadata            map[string]string
-	Stream              bool
-	StartingAfter       *int64 `json:"starting_after"`
-	IncludeObfuscation  *bool  `json:"include_obfuscation"`
+	After, Order, Model, Purpose string
+	Limit                        *int64
+	Metadata                     map[string]string
+	Stream                       bool
+	StartingAfter                *int64 `json:"starting_after"`
+	IncludeObfuscation           *bool  `json:"include_obfuscation"`
 }
 
 func (c *goCall) query(i int) (query, []option.RequestOption, error) {
 	var q query
 	err := json.Unmarshal(c.arg(i), &q)
 	var opts []option.RequestOption
-	for name, value := range map[string]string{"after": q.After, "order": q.Order, "model": q.Model} {
+	for name, value := range map[string]string{"after": q.After, "order": q.Order, "model": q.Model, "purpose": q.Purpose} {
 		if value != "" {
 			opts = append(opts, option.WithQuery(name, value))
 		}

@@ -20,6 +20,7 @@ func FuzzClient_Answers(f *testing.F) {
 	for _, body := range []string{
 		`{"error":{"message":"No such job.","type":"invalid_request_error","param":null,"code":"not_found"}}`, `{"error":{}}`, `{"error":null}`, `{"error":"x"}`, `<html>`, ``,
 		`{"id":"job_1","state":"queued","error":null,"started_at":null}`, `{"data":[{"id":"job_1"},null],"has_more":true}`, `null`, `[]`, `{"deadline":"soon"}`,
+		`{"id":"batch_1","errors":{"object":"list","data":[{"line":null}]},"usage":null,"request_counts":{"total":1e9}}`,
 	} {
 		f.Add(404, body)
 		f.Add(502, body)
@@ -35,7 +36,8 @@ func FuzzClient_Answers(f *testing.F) {
 		require.NoError(t, err)
 		_, getErr := c.Get(t.Context(), "job/1?")
 		_, _, listErr := c.List(t.Context(), Query{})
-		for _, err := range []error{getErr, listErr} {
+		_, batchErr := c.Batch(t.Context(), "batch_1")
+		for _, err := range []error{getErr, listErr, batchErr} {
 			if status < http.StatusBadRequest {
 				require.True(t, err == nil || strings.HasPrefix(err.Error(), "read answer to GET "), "%v", err)
 				continue

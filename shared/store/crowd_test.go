@@ -84,6 +84,7 @@ func TestCrowd_Together(t *testing.T) {
 			require.Equal(t, number(i), list[i].ID)
 			require.Equal(t, i, list[i].Attempt)
 		}
+		synctest.Wait()
 		require.Empty(t, c.waiting)
 		require.False(t, c.busy)
 		_, err := c.do(t.Context(), completion.Ref{Job: "first"}, 0)

@@ -30,7 +30,8 @@ func ofBatch[Q interface{ Where(string, ...any) Q }](query Q, ref completion.Ref
 		Where("batch = ?", text(ref.Job)).Where("tenant = ?", text(ref.Tenant))
 }
 
-// Lines returns the jobs of those lines, in line order and without their requests. Lines that are no jobs are left out.
+// Lines returns the jobs of those lines, in line order. They come without their requests, save for responses, whose answers
+// repeat parts of them. Lines that are no jobs are left out.
 func (s *Store) Lines(ctx context.Context, ref completion.Ref, lines []int) ([]completion.Job, error) {
 	if len(lines) == 0 {
 		return nil, nil
@@ -40,15 +41,19 @@ func (s *Store) Lines(ctx context.Context, ref completion.Ref, lines []int) ([]c
 		ids[i] = lineID(ref, line)
 	}
 	return s.lines(ctx, ref, func(q *bun.SelectQuery) *bun.SelectQuery {
-		return q.ExcludeColumn("request").Where("id IN (?)", bun.List(ids)).Where("batch = ?", text(ref.Job)).Where("tenant = ?", text(ref.Tenant))
+		return answers(q).Where("id IN (?)", bun.List(ids)).Where("batch = ?", text(ref.Job)).Where("tenant = ?", text(ref.Tenant))
 	})
 }
 
-// LinesFrom returns the jobs of up to limit lines after one and up to another, in line order and without their requests.
-// Lines that are no jobs are left out.
+// answers selects what the answer to a job consists of.
+func answers(q *bun.SelectQuery) *bun.SelectQuery {
+	return q.ExcludeColumn("request").ColumnExpr("CASE WHEN endpoint = ? THEN request END AS request", completion.EndpointResponses)
+}
+
+// LinesFrom returns the jobs of up to limit lines after one and up to another. They come like those of Lines.
 func (s *Store) LinesFrom(ctx context.Context, ref completion.Ref, after, upto, limit int) ([]completion.Job, error) {
 	return s.lines(ctx, ref, func(q *bun.SelectQuery) *bun.SelectQuery {
-		return ofBatch(q, ref, after, upto).ExcludeColumn("request").Limit(int64(limit))
+		return answers(ofBatch(q, ref, after, upto)).Limit(int64(limit))
 	})
 }
 

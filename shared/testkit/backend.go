@@ -7,6 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
 
 	"sluice/shared/backend"
 	"sluice/shared/embedded"
@@ -15,7 +16,12 @@ import (
 // Backend returns a backend of the test's own over the embedded servers: SQLite, miniredis and nats-server.
 func Backend(t testing.TB) (*backend.Backend, *embedded.NATS) {
 	t.Helper()
-	db := SQLite(t)
+	return BackendOn(t, SQLite(t))
+}
+
+// BackendOn is Backend over a database, which it closes.
+func BackendOn(t testing.TB, db *bun.DB) (*backend.Backend, *embedded.NATS) {
+	t.Helper()
 	n := NATS(t)
 	server, err := embedded.StartRedis()
 	require.NoError(t, err)

@@ -84,8 +84,8 @@ type Body struct {
 	Key      string // Idempotency-Key; "" for none
 }
 
-// hash is what the key must match when it is used again.
-func (b *Body) hash() string {
+// Hash is what the key must match when it is used again; empty without a key.
+func (b *Body) Hash() string {
 	if b.Key == "" {
 		return ""
 	}
@@ -116,7 +116,7 @@ func (i *Intake) NewJob(ctx context.Context, tenant string, b Body) completion.J
 	now := time.Now()
 	return completion.Job{
 		ID: completion.NewJobID(), Tenant: tenant, Lane: completion.LaneInteractive, State: completion.Queued,
-		Endpoint: cmp.Or(b.Endpoint, completion.EndpointChat), IdempotencyKey: b.Key, BodyHash: b.hash(),
+		Endpoint: cmp.Or(b.Endpoint, completion.EndpointChat), IdempotencyKey: b.Key, BodyHash: b.Hash(),
 		RequestID: completion.RequestID(ctx), CreatedAt: now, UpdatedAt: now,
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"sluice/api/internal/optional"
+	"sluice/api/internal/viewer"
 	"sluice/shared/completion"
 )
 
@@ -20,9 +21,9 @@ type Job struct {
 	CancelRequested bool                `json:"cancel_requested,omitempty" doc:"A cancel is on its way to the worker."`
 	Metadata        map[string]string   `json:"metadata"`
 
-	Subject   string `json:"subject" doc:"The NATS subject on which the job's events appear."`
-	Stream    Stream `json:"stream"`
-	EventsURL string `json:"events_url" doc:"The same events as server-sent events."`
+	Subject   string        `json:"subject" doc:"The NATS subject on which the job's events appear."`
+	Stream    viewer.Stream `json:"stream"`
+	EventsURL string        `json:"events_url" doc:"The same events as server-sent events."`
 
 	Result       json.RawMessage   `json:"result" nullable:"true" doc:"The answer, for instance the chat.completion object; of a job that did not complete, what it had so far. Null in lists."`
 	Usage        json.RawMessage   `json:"usage" nullable:"true" doc:"Tokens as the upstream counted them; estimated if it did not get to."`
@@ -40,21 +41,12 @@ type Job struct {
 	FinishedAt   *time.Time `json:"finished_at" nullable:"true"`
 }
 
-// Stream says where to connect for the job's events, and with what. Subscribe to the subject there; ask
-// replay.<tenant>.<job> for what was missed.
-type Stream struct {
-	NATSURL      string     `json:"nats_url,omitempty" example:"nats://127.0.0.1:4222"`
-	WebSocketURL string     `json:"websocket_url,omitempty" example:"ws://127.0.0.1:8081"`
-	Credential   string     `json:"credential,omitempty" doc:"Bearer JWT to connect with, which opens this stream, to read. Only in answers to a submit, a retry, and to POST …/credential."`
-	ExpiresAt    *time.Time `json:"expires_at,omitempty" doc:"When the credential ends and the server hangs up."`
-}
-
 // view shows j.
 func (f *Face) view(j completion.Job) Job {
 	v := Job{
 		ID: j.ID, Object: "job", State: j.State, Lane: j.Lane, Endpoint: j.Endpoint, Model: j.Model, Attempt: j.Attempt,
 		CancelRequested: j.CancelRequested && !j.State.Final(), Metadata: j.Metadata,
-		Subject: j.Ref().Subject(), Stream: f.stream, EventsURL: "/v1/jobs/" + j.ID + "/events",
+		Subject: j.Ref().Subject(), Stream: f.Door.Where(), EventsURL: "/v1/jobs/" + j.ID + "/events",
 		Result: orNull(j.Result), Usage: orNull(j.Usage), FinishReason: optional.Of(j.FinishReason), Error: j.Error,
 		RetryOf: j.RetryOf, RequestID: j.RequestID, CreatedAt: j.CreatedAt.UTC(), Deadline: optional.Time(j.Deadline), StartedAt: optional.Time(j.StartedAt), FirstTokenAt: optional.Time(j.FirstTokenAt),
 		RetryAt: optional.Time(j.RetryAt), FinishedAt: optional.Time(j.FinishedAt),

@@ -15,12 +15,11 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"sluice/api/internal/access"
-	"sluice/api/internal/attend"
+	"sluice/api/internal/follow"
 	"sluice/api/internal/intake"
 	"sluice/api/internal/request"
+	"sluice/api/internal/viewer"
 	"sluice/shared/completion"
-	"sluice/shared/credential"
-	"sluice/shared/limit"
 	"sluice/shared/store"
 )
 
@@ -33,13 +32,6 @@ type Store interface {
 // Limits hold tenants to what they may do.
 type Limits interface {
 	Submit(ctx context.Context, tenant string) error
-	Stream(ctx context.Context, tenant string) (*limit.Stream, error)
-}
-
-// Mint makes credentials for viewers.
-type Mint interface {
-	Stream(ref completion.Ref, expires time.Time) (credential.Credential, error)
-	Tenant(tenant string, expires time.Time) (credential.Credential, error)
 }
 
 // Models knows which models there are.
@@ -52,35 +44,18 @@ type Parts struct {
 	Intake *intake.Intake
 	Store  Store
 	Models Models
-	Log    completion.Log
 	Limits Limits
-	Guard  attend.Guard
-	Mint   Mint // nil: there are no credentials, and clients are not told where NATS is
+	Follow *follow.Follower
+	Door   viewer.Door
 	Logger *slog.Logger
 }
 
-// Options of a Face.
-type Options struct {
-	Stream    Stream          // where viewers connect
-	ViewTime  time.Duration   // how long a viewer's credential is valid
-	Heartbeat time.Duration   // pause between SSE comments while nothing happens
-	Write     time.Duration   // longest an SSE client may take to read one event
-	Stopping  context.Context // its end ends the event streams, with its cause
-}
-
 // Face serves the routes.
-type Face struct {
-	Parts
-	opts   Options
-	stream Stream
-}
+type Face struct{ Parts }
 
 // Register adds the routes to api.
-func Register(api huma.API, p Parts, o Options) {
-	f := &Face{Parts: p, opts: o}
-	if p.Mint != nil {
-		f.stream = o.Stream
-	}
+func Register(api huma.API, p Parts) {
+	f := &Face{Parts: p}
 	f.registerSubmit(api)
 	huma.Register(api, huma.Operation{
 		OperationID: "get-job", Method: http.MethodGet, Path: "/v1/jobs/{id}", Tags: tags, Errors: []int{401, 403, 404, 503},
@@ -171,7 +146,7 @@ func (f *Face) accept(ctx context.Context, job *completion.Job) (*submitOutput, 
 		return nil, f.answer(ctx, err)
 	}
 	out := &submitOutput{Location: "/v1/jobs/" + stored.ID, Body: f.view(stored)}
-	if err := f.open(&out.Body.Stream, stored.Ref()); err != nil {
+	if err := f.Door.Open(&out.Body.Stream, stored.Ref()); err != nil {
 		return nil, f.answer(ctx, err)
 	}
 	if !created {

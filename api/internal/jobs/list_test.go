@@ -43,7 +43,7 @@ func FuzzList(f *testing.F) {
 	mux := http.NewServeMux()
 	api, log := humago.New(mux, huma.DefaultConfig("fuzz", "0")), slog.New(slog.DiscardHandler)
 	api.UseMiddleware(access.New(nil, "acme", log).Middleware)
-	Register(api, Parts{Store: db, Logger: log}, Options{})
+	Register(api, Parts{Store: db, Logger: log})
 	f.Fuzz(func(t *testing.T, query string) {
 		db.t, db.asked = t, nil
 		r := httptest.NewRequest(http.MethodGet, "/v1/jobs", nil)

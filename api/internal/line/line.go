@@ -13,8 +13,11 @@ package line
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"net/http"
 
+	"sluice/api/internal/raw"
 	"sluice/api/internal/request"
+	"sluice/shared/completion"
 )
 
 // MaxBytes is the longest line that is read: the largest body, and room for what is around it. A longer one is refused, and
@@ -40,6 +43,13 @@ type Line struct {
 
 // End is the position after the line, from which Read goes on.
 func (l *Line) End() Position { return Position{Number: l.Number, Offset: l.Next} }
+
+// Request is the line of a file that asks for the same, without a line feed. Members besides the four are not in it.
+func (l *Line) Request(e completion.Endpoint) []byte {
+	b := append(make([]byte, 0, len(l.Body)+len(l.CustomID)+96), `{"custom_id":`...)
+	b = append(append(b, raw.Quote(l.CustomID)...), `,"method":"`+http.MethodPost+`","url":"`+string(e)+`","body":`...)
+	return append(append(b, l.Body...), '}')
+}
 
 // Twins finds the lines of a file that ask for the same as an earlier one: those with the same body, byte for byte. The zero
 // value is ready; lines must be given in their order, and from the first one on. It holds some 40 bytes for each distinct

@@ -75,15 +75,20 @@ func (c *askCmd) request(t *terminal) (json.RawMessage, error) {
 	if prompt == "" {
 		return nil, errors.New("the prompt is empty")
 	}
-	type message struct {
-		Role    string `json:"role"`
-		Content string `json:"content"`
+	return json.Marshal(map[string]any{"model": c.Model, "messages": messages(c.System, prompt)})
+}
+
+type message struct {
+	Role    string `json:"role"`
+	Content string `json:"content"`
+}
+
+// messages are those of a chat completion; an empty system is none.
+func messages(system, prompt string) []message {
+	if system == "" {
+		return []message{{"user", prompt}}
 	}
-	messages := []message{{"user", prompt}}
-	if c.System != "" {
-		messages = []message{{"system", c.System}, messages[0]}
-	}
-	return json.Marshal(map[string]any{"model": c.Model, "messages": messages})
+	return []message{{"system", system}, {"user", prompt}}
 }
 
 func isTerminal(f *os.File) bool {

@@ -28,6 +28,7 @@ type program struct {
 	Cancel   cancelCmd   `cmd:"" help:"Cancel a job, keeping what it has so far."`
 	Retry    retryCmd    `cmd:"" help:"Try jobs again that failed, expired or were cancelled."`
 	Models   modelsCmd   `cmd:"" help:"List the models there are."`
+	Batch    batchCmd    `cmd:"" help:"Run a file of many requests."`
 	Keys     keysCmd     `cmd:"" help:"Manage API keys."`
 	Tenants  tenantsCmd  `cmd:"" help:"Limit tenants."`
 	Webhooks webhooksCmd `cmd:"" name:"webhooks" help:"Be told of what happens, over HTTP."`
@@ -39,10 +40,11 @@ type program struct {
 
 // terminal is what a command may read and write.
 type terminal struct {
-	in  *os.File
-	out io.Writer
-	err io.Writer
-	key string // SLUICE_API_KEY, which is no flag so that nobody sees it in a list of processes
+	in   *os.File
+	out  io.Writer
+	err  io.Writer
+	key  string // SLUICE_API_KEY, which is no flag so that nobody sees it in a list of processes
+	dumb bool   // TERM=dumb: the terminal shows lines and nothing else
 }
 
 // exitError ends the program with a status of its own; its error may be nil.
@@ -58,7 +60,7 @@ const interrupted = 130 // 128 + SIGINT, as shells have it
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	err := run(ctx, os.Args[1:], &terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr, key: os.Getenv("SLUICE_API_KEY")})
+	err := run(ctx, os.Args[1:], &terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr, key: os.Getenv("SLUICE_API_KEY"), dumb: os.Getenv("TERM") == "dumb"})
 	var exit *exitError
 	switch {
 	case err == nil:

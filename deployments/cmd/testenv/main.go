@@ -1,9 +1,9 @@
 // Command testenv runs a command with the servers that the tests need: it installs what is missing from the system's
-// packages, starts PostgreSQL on a free loopback port, exports its address and its program's path, and stops it when the
-// command ends.
+// packages, starts PostgreSQL and an S3-compatible server on free loopback ports, exports their addresses and the path of
+// PostgreSQL's program, and stops them when the command ends.
 //
 //	testenv -- go test ./...     run the command
-//	testenv                      print the address and wait for Ctrl-C
+//	testenv                      print the addresses and wait for Ctrl-C
 package main
 
 import (
@@ -14,10 +14,12 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 
 	"sluice/deployments/internal/postgres"
+	"sluice/deployments/internal/s3"
 )
 
 func main() {
@@ -51,13 +53,23 @@ func run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	gateway, err := s3.Build(ctx)
+	if err != nil {
+		return err
+	}
+	objects, err := s3.New(ctx, gateway)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, objects.Close()) }()
+	env := []string{"SLUICE_TEST_DATABASE_URL=" + db.URL(), "SLUICE_TEST_POSTGRES=" + server.find(), "SLUICE_TEST_S3_URL=" + objects.URL()}
 	if len(args) == 0 {
-		fmt.Printf("export SLUICE_TEST_DATABASE_URL=%s SLUICE_TEST_POSTGRES=%s\n", db.URL(), server.find())
+		fmt.Println("export", strings.Join(env, " "))
 		<-ctx.Done()
 		return nil
 	}
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Env = append(os.Environ(), "SLUICE_TEST_DATABASE_URL="+db.URL(), "SLUICE_TEST_POSTGRES="+server.find())
+	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 30 * time.Second

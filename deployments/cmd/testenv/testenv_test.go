@@ -36,7 +36,7 @@ func TestProvide_NothingMissing(t *testing.T) {
 
 func TestRun_ExitCode(t *testing.T) {
 	t.Parallel()
-	err := run(t.Context(), []string{"sh", "-c", `test -n "$SLUICE_TEST_DATABASE_URL" && exit 7`})
+	err := run(t.Context(), []string{"sh", "-c", `test -n "$SLUICE_TEST_DATABASE_URL" && test -n "$SLUICE_TEST_S3_URL" && exit 7`})
 	var exit *exec.ExitError
 	require.ErrorAs(t, err, &exit)
 	require.Equal(t, 7, exit.ExitCode())

@@ -19,10 +19,16 @@ type Message = { id: string; role: string; content: string | null; content_parts
 // The SDK has one type for the whole text and for its parts, where the reason is null until the last one.
 type TextChoice = { index: number; text: string; finish_reason: string | null; logprobs: openai.CompletionChoice["logprobs"] };
 type TextChunk = { id: string; object: "text_completion"; created: number; model: string; choices: TextChoice[]; usage?: openai.CompletionUsage | null };
+type FileUpload = Omit<openai.FileCreateParams, "file"> & { file: string };
+// The lines of the files that a batch writes; the SDK has no types for them.
+type Line<Body> = { id: string; custom_id: string; response: { status_code: 200; request_id: string; body: Body }; error: null };
+type FailedLine = { id: string; custom_id: string; response: { status_code: number; request_id: string; body: Failure }; error: null };
+type UnrunLine = { id: string; custom_id: string | null; response: null; error: { code: string; message: string } };
+type Failure = { error: openai.ErrorObject };
 type Encoded = Omit<openai.Embedding, "embedding"> & { embedding: string };
 
 export interface Wire {
-  failure: { error: openai.ErrorObject };
+  failure: Failure;
   chat: openai.ChatCompletion;
   chunk: openai.ChatCompletionChunk;
   chatPage: Page<openai.ChatCompletion>;
@@ -37,6 +43,16 @@ export interface Wire {
   response: responses.Response;
   event: responses.ResponseStreamEvent;
   itemPage: Page<responses.ResponseItem>;
+  file: openai.FileObject;
+  filePage: Page<openai.FileObject>;
+  fileDeleted: openai.FileDeleted;
+  batch: openai.Batch;
+  batchPage: Page<openai.Batch>;
+  chatLine: Line<openai.ChatCompletion>;
+  textLine: Line<openai.Completion>;
+  embeddingLine: Line<openai.CreateEmbeddingResponse>;
+  responseLine: Line<responses.Response>;
+  failedLine: FailedLine | UnrunLine;
 
   chatRequest: ChatCompletionCreateParamsBase;
   chatUpdate: ChatCompletionUpdateParams;
@@ -47,6 +63,10 @@ export interface Wire {
   responseRequest: responses.ResponseCreateParamsBase;
   responseQuery: responses.ResponseRetrieveParamsBase;
   itemQuery: InputItemListParams;
+  fileRequest: FileUpload;
+  fileQuery: openai.FileListParams;
+  batchRequest: openai.BatchCreateParams;
+  batchQuery: openai.BatchListParams;
 }
 `;
 
@@ -58,10 +78,12 @@ try {
   writeFileSync(tsconfig, JSON.stringify({ compilerOptions: { module: "nodenext", target: "es2022", strict: true, skipLibCheck: true }, files: [path] }));
   const generator = createGenerator({ path, tsconfig, skipTypeCheck: false, additionalProperties: true, topRef: true });
   const schema = generator.createSchema("Wire");
-  const response = schema.definitions.Response;
-  response.required = response.required.filter((name) => name !== "output_text"); // the SDK adds it to what it reads
-  for (const [name, property] of Object.entries(response.properties)) {
-    if (!response.required.includes(name)) response.properties[name] = { anyOf: [property, { type: "null" }] }; // as the documented examples show
+  const { Response, Batch, FileObject } = schema.definitions;
+  Response.required = Response.required.filter((name) => name !== "output_text"); // the SDK adds it to what it reads
+  for (const { properties, required } of [Response, Batch, FileObject]) {
+    for (const [name, property] of Object.entries(properties)) {
+      if (!required.includes(name)) properties[name] = { anyOf: [property, { type: "null" }] }; // as the documented examples show
+    }
   }
   console.log(JSON.stringify(schema));
 } finally {

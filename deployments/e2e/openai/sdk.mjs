@@ -1,5 +1,5 @@
 // Calls of the official SDK: package openai.
-import OpenAI from "openai";
+import OpenAI, { toFile } from "openai";
 import { zodResponseFormat, zodTextFormat } from "openai/helpers/zod";
 import { z } from "zod";
 
@@ -39,6 +39,8 @@ export async function method(order, seen) {
     for await (const item of data) if (seen.events.push(item) === most) break;
   } else if (data?.controller) {
     await collect(data, seen, order, () => data.controller.abort());
+  } else if (data instanceof Response) {
+    seen.text = await data.text();
   } else {
     seen.body = data;
   }
@@ -51,7 +53,18 @@ async function helper(stream, order, seen, final) {
   seen.body = await final();
 }
 
+// content is the text of an upload of the table: {name, text}, or {name, lines}, where a line is JSON or a text.
+function content({ text, lines }) {
+  return text ?? lines.map((line) => (typeof line === "string" ? line : JSON.stringify(line)) + "\n").join("");
+}
+
 export const calls = {
+  async "files.create"(order, seen) {
+    const [{ file, ...body }] = order.args;
+    if (file) body.file = await toFile(Buffer.from(content(file)), file.name);
+    await method({ ...order, args: [body] }, seen);
+  },
+
   async "chat.completions.stream"(order, seen) {
     const stream = connect(order).chat.completions.stream(...order.args);
     let text = "";

@@ -71,6 +71,14 @@ func (s *Server) URL() string {
 	return fmt.Sprintf("postgres://sluice@127.0.0.1:%d/postgres?sslmode=disable", s.port)
 }
 
+// PID is the server's first process, whose children the others are; 0 if it does not run.
+func (s *Server) PID() int {
+	if s.cmd == nil {
+		return 0
+	}
+	return s.cmd.Process.Pid
+}
+
 // prepare makes a database cluster.
 func (s *Server) prepare(ctx context.Context, path string) (err error) {
 	if s.dir, err = os.MkdirTemp("", "sluice-postgres-"); err != nil {

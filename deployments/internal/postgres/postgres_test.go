@@ -23,7 +23,9 @@ func TestServer_KeepsWhatItHad(t *testing.T) {
 	defer db.Close()
 	_, err = db.ExecContext(t.Context(), "CREATE TABLE kept (n int); INSERT INTO kept VALUES (7)")
 	require.NoError(t, err)
+	require.NoError(t, syscall.Kill(s.PID(), 0))
 	s.End(syscall.SIGKILL)
+	require.Zero(t, s.PID())
 	require.Error(t, db.PingContext(t.Context()))
 	require.NoError(t, s.Start(t.Context()))
 	var n int

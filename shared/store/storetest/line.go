@@ -185,3 +185,22 @@ func lineApart(t *testing.T, s *store.Store) {
 	require.NoError(t, err)
 	require.Equal(t, []int{2}, numbers(abandoned))
 }
+
+// The answer to a response repeats what was asked; no other needs the request.
+func lineRequests(t *testing.T, s *store.Store) {
+	for _, e := range completion.Endpoints {
+		b := fed(t, s, 2, func(b *completion.Batch) { b.Endpoint = e })
+		some, err := s.Lines(t.Context(), b.Ref(), []int{2})
+		require.NoError(t, err)
+		all, err := s.LinesFrom(t.Context(), b.Ref(), 0, 2, 9)
+		require.NoError(t, err)
+		require.Equal(t, []int{1, 2}, numbers(all))
+		for _, j := range append(some, all...) {
+			if e == completion.EndpointResponses {
+				require.Equal(t, lines(b, j.Line, j.Line)[0].Request, j.Request)
+			} else {
+				require.Empty(t, j.Request, e)
+			}
+		}
+	}
+}

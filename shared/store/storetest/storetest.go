@@ -102,6 +102,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"Conduct/I1_Notice":          conductNotice,
 		"Line/I1_Feed":               lineFeed,
 		"Line/Read":                  lineRead,
+		"Line/Requests":              lineRequests,
 		"Line/I9_End":                lineEnd,
 		"Line/Apart":                 lineApart,
 		"Group/Many":                 groupMany,

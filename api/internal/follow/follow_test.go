@@ -1,4 +1,4 @@
-package jobs
+package follow
 
 import (
 	"regexp"
@@ -13,11 +13,11 @@ import (
 
 func TestAfter(t *testing.T) {
 	t.Parallel()
-	seq, err := (&eventsInput{LastID: "9007199254740991"}).after()
+	seq, err := (&From{LastID: "9007199254740991"}).Seq()
 	require.NoError(t, err)
 	require.Equal(t, int64(completion.MaxSeq), seq)
 	for _, value := range []string{"9007199254740992", "9223372036854775807", "-1", "1.0", "x"} {
-		_, err := (&eventsInput{After: value, LastID: "1"}).after()
+		_, err := (&From{After: value, LastID: "1"}).Seq()
 		require.Equal(t, completion.CodeInvalidRequest, completion.AsError(err).Code, value)
 		require.Equal(t, "after", completion.AsError(err).Param)
 	}
@@ -32,7 +32,7 @@ func FuzzAfter(f *testing.F) {
 	}
 	number := regexp.MustCompile(`^(-0+|\+?[0-9]+)$`)
 	f.Fuzz(func(t *testing.T, after, lastID string) {
-		got, err := (&eventsInput{After: after, LastID: lastID}).after()
+		got, err := (&From{After: after, LastID: lastID}).Seq()
 		value, name := after, "after"
 		if after == "" {
 			value, name = lastID, "Last-Event-ID"

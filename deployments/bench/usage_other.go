@@ -1,0 +1,8 @@
+//go:build !linux
+
+package main
+
+import "errors"
+
+// usageOf is for Linux only.
+func usageOf(int) (usage, error) { return usage{}, errors.ErrUnsupported }
