@@ -78,6 +78,7 @@ func TestHandle_I2_LineIsKeptInItsLog(t *testing.T) {
 				first := make(chan error, 1)
 				go func() { first <- b.handle(t.Context()) }()
 				time.Sleep(time.Minute) // the fake clock's
+				synctest.Wait()
 				require.Equal(t, "ab", b.m.text(), "I4")
 				require.Equal(t, completion.EventStoring, b.m.events[len(b.m.events)-1].Type)
 				b.m.set(func(m *memory) { m.storing = nil })

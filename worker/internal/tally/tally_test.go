@@ -1,6 +1,8 @@
 package tally_test
 
 import (
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,9 +21,20 @@ type ring struct {
 	lines []int
 }
 
-func setup() (*tally.Tally, *[]ring) {
+// setup returns a tally, and what has been rung so far.
+func setup() (*tally.Tally, func() []ring) {
+	var mu sync.Mutex
 	var rings []ring
-	return tally.New(func(batch completion.Ref, lines ...int) { rings = append(rings, ring{batch, lines}) }), &rings
+	tell := tally.New(func(batch completion.Ref, lines ...int) {
+		mu.Lock()
+		defer mu.Unlock()
+		rings = append(rings, ring{batch, lines})
+	})
+	return tell, func() []ring {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(rings)
+	}
 }
 
 func line(tenant, batch string, n int) completion.Job {
@@ -39,16 +52,16 @@ func TestTally_OneRingForMany(t *testing.T) {
 		tell.Add(line("a", "batch_1", 1))
 		tell.Add(line("b", "batch_2", 7))
 		tell.Add(completion.Job{Tenant: "a", ID: "job_1"})
-		require.Empty(t, *rings)
+		require.Empty(t, rings())
 		time.Sleep(time.Second) // the fake clock's
 		synctest.Wait()
 		require.Equal(t, []ring{
 			{completion.Ref{Tenant: "a", Job: "batch_1"}, []int{3, 1}}, {completion.Ref{Tenant: "b", Job: "batch_2"}, []int{7}},
-		}, *rings)
+		}, rings())
 		tell.Add(line("a", "batch_1", 4))
 		time.Sleep(time.Second) // the fake clock's
 		synctest.Wait()
-		require.Equal(t, []int{4}, (*rings)[2].lines, "it begins anew")
+		require.Equal(t, []int{4}, rings()[2].lines, "it begins anew")
 		require.Equal(t, 2*time.Second+10*time.Millisecond, time.Since(began))
 	})
 }
@@ -61,12 +74,12 @@ func TestTally_RingsAreBounded(t *testing.T) {
 			tell.Add(line("a", "batch_1", completion.MaxBatchLines-i))
 		}
 		synctest.Wait()
-		require.Len(t, *rings, 2)
+		require.Len(t, rings(), 2)
 		tell.Flush()
-		require.Len(t, *rings, 3)
-		require.Len(t, (*rings)[2].lines, 500)
+		require.Len(t, rings(), 3)
+		require.Len(t, rings()[2].lines, 500)
 		time.Sleep(time.Second) // the fake clock's
 		synctest.Wait()
-		require.Len(t, *rings, 3)
+		require.Len(t, rings(), 3)
 	})
 }
