@@ -15,7 +15,9 @@ import (
 	"net/url"
 	"time"
 
+	"sluice/api/internal/blob"
 	"sluice/api/internal/delivery"
+	"sluice/api/internal/files"
 	"sluice/api/internal/request"
 	"sluice/api/internal/sse"
 	"sluice/shared/backend"
@@ -40,15 +42,16 @@ type Config struct {
 	CredentialTTL      time.Duration `name:"credential-ttl" env:"SLUICE_CREDENTIAL_TTL" default:"10m" help:"How long a viewer's NATS credential is valid. From 5s to 24h."`
 	UnknownModels      string        `env:"SLUICE_UNKNOWN_MODELS" default:"refuse" enum:"refuse,pass" help:"What becomes of an OpenAI request for a model that no upstream lists: refuse answers 404, pass asks the upstream, for those that serve more than they list."`
 	Heartbeat          time.Duration `env:"SLUICE_HEARTBEAT" default:"15s" help:"Pause between comments on an idle event stream."`
-	ClientLimit        time.Duration `env:"SLUICE_CLIENT_LIMIT" default:"30s" help:"Longest a client may take to read one event before its stream is ended."`
+	ClientLimit        time.Duration `env:"SLUICE_CLIENT_LIMIT" default:"30s" help:"Longest a client may take to read one event, or to send or read one piece of a file, before it is cut off."`
 	StopLimit          time.Duration `env:"SLUICE_STOP_LIMIT" default:"10s" help:"Longest a stopping API waits for requests to end."`
 
 	Webhooks delivery.Config `embed:""`
+	Files    blob.Config     `embed:""`
 }
 
 // Validate reports all faults of c at once.
 func (c Config) Validate() error {
-	err := c.Webhooks.Validate()
+	err := errors.Join(c.Webhooks.Validate(), c.Files.Validate())
 	if !completion.ValidToken(c.Tenant) {
 		err = errors.Join(err, fmt.Errorf("tenant %q: want 1 to 64 of a-z, 0-9, _ and -", c.Tenant))
 	}
@@ -108,6 +111,7 @@ func loopback(addr string) bool {
 type API struct {
 	config   Config
 	back     *backend.Backend
+	blobs    blob.Store
 	log      *slog.Logger
 	listener net.Listener
 	server   *http.Server
@@ -123,8 +127,12 @@ const (
 
 // New listens on the configured address, so that a port in use is an error here, and builds the routes.
 func New(c Config, back *backend.Backend, log *slog.Logger) (*API, error) {
+	blobs, err := blob.New(c.Files)
+	if err != nil {
+		return nil, err
+	}
 	stopping, hangUp := context.WithCancelCause(context.Background())
-	routes, err := routes(stopping, c, back, log)
+	routes, err := routes(stopping, c, back, blobs, log)
 	if err != nil {
 		hangUp(err)
 		return nil, err
@@ -134,7 +142,7 @@ func New(c Config, back *backend.Backend, log *slog.Logger) (*API, error) {
 		hangUp(err)
 		return nil, fmt.Errorf("listen for HTTP on %s (set SLUICE_HTTP_ADDR to use another address): %w", c.HTTPAddr, err)
 	}
-	a := &API{config: c, back: back, log: log, listener: listener, hangUp: hangUp}
+	a := &API{config: c, back: back, blobs: blobs, log: log, listener: listener, hangUp: hangUp}
 	if c.TLSCert != "" {
 		if a.listener, err = secure(listener, c.TLSCert, c.TLSKey); err != nil {
 			hangUp(err)
@@ -168,6 +176,7 @@ func (a *API) Run(ctx context.Context) error {
 		service.Runner{Name: "sweeper", Run: sweeper.New(a.back.Store, a.back.Queue, a.back.Log, sweeper.Config{WorkerTTL: a.back.WorkerTTL}, a.log).Run},
 		service.Runner{Name: "limits", Run: a.back.Limit.Run},
 		service.Runner{Name: "webhooks", Run: a.deliver},
+		service.Runner{Name: "files", Run: files.NewJanitor(a.back.Store, a.blobs, a.log).Run},
 		service.Runner{Name: "http", Run: a.serve},
 	)
 }

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"sluice/api"
+	"sluice/api/internal/blob"
 	"sluice/shared/backend"
 	"sluice/shared/completion"
 	"sluice/shared/embedded"
@@ -51,6 +52,7 @@ func setup(t *testing.T, change ...func(*api.Config)) *server {
 	c := api.Config{
 		HTTPAddr: "127.0.0.1:0", Auth: "on", Tenant: "local", PublicNATSURL: n.ClientURL(), PublicWebSocketURL: n.WebSocketURL(),
 		SigningKeys: filepath.Join(t.TempDir(), "signing.json"), CredentialTTL: time.Minute,
+		Files:              blob.Config{Dir: filepath.Join(t.TempDir(), "files")},
 		InteractiveTimeout: time.Hour, BatchTimeout: 24 * time.Hour, Heartbeat: 20 * time.Millisecond, ClientLimit: 5 * time.Second, StopLimit: 20 * time.Second,
 	}
 	require.NoError(t, os.WriteFile(c.SigningKeys, signing, 0o600))
@@ -424,7 +426,7 @@ func TestNew_PortInUse(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	addr := strings.TrimPrefix(s.url, "http://")
-	_, err := api.New(api.Config{HTTPAddr: addr, Tenant: "t"}, s.back, slog.New(slog.DiscardHandler))
+	_, err := api.New(api.Config{HTTPAddr: addr, Tenant: "t", Files: blob.Config{Dir: t.TempDir()}}, s.back, slog.New(slog.DiscardHandler))
 	require.ErrorContains(t, err, addr)
 	require.ErrorContains(t, err, "SLUICE_HTTP_ADDR")
 }

@@ -12,7 +12,9 @@ import (
 
 	"sluice/api/internal/access"
 	"sluice/api/internal/attend"
+	"sluice/api/internal/blob"
 	"sluice/api/internal/catalog"
+	"sluice/api/internal/files"
 	"sluice/api/internal/follow"
 	"sluice/api/internal/intake"
 	"sluice/api/internal/jobs"
@@ -29,7 +31,7 @@ import (
 )
 
 // routes builds the whole HTTP surface. Event streams end when stopping does.
-func routes(stopping context.Context, c Config, back *backend.Backend, log *slog.Logger) (http.Handler, error) {
+func routes(stopping context.Context, c Config, back *backend.Backend, blobs blob.Store, log *slog.Logger) (http.Handler, error) {
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Sluice", Version)
 	config.Info.Description = "Queues LLM completions, streams them while they are generated, and keeps the answers."
@@ -42,7 +44,7 @@ func routes(stopping context.Context, c Config, back *backend.Backend, log *slog
 	guard := access.New(back.Store, open, log)
 	api.UseMiddleware(guard.Middleware)
 	access.Describe(api.OpenAPI())
-	if err := c.faces(stopping, api, guard, back, log); err != nil {
+	if err := c.faces(stopping, api, guard, back, blobs, log); err != nil {
 		return nil, err
 	}
 	registerHealth(api, back.Ready, log)
@@ -56,7 +58,7 @@ func routes(stopping context.Context, c Config, back *backend.Backend, log *slog
 }
 
 // faces registers what clients use, all over one intake.
-func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guard, back *backend.Backend, log *slog.Logger) error {
+func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guard, back *backend.Backend, blobs blob.Store, log *slog.Logger) error {
 	in := intake.New(intake.Parts{
 		Store: back.Store, Queue: back.Queue, Log: back.Log, Bell: back.Bell, Limits: back.Limit, Logger: log,
 		Timeout: map[completion.Lane]time.Duration{completion.LaneInteractive: c.InteractiveTimeout, completion.LaneBatch: c.BatchTimeout},
@@ -72,6 +74,7 @@ func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guar
 	jobs.Register(api, jobs.Parts{Intake: in, Store: back.Store, Models: models, Limits: back.Limit, Follow: follower, Door: door, Logger: log})
 	keys.Register(api, back.Store, log)
 	webhooks.Register(api, back.Store, c.Webhooks.AllowPrivate(), log)
+	files.Register(api, files.Parts{Store: back.Store, Blobs: blobs, Limits: back.Limit, Logger: log, Client: c.ClientLimit})
 	catalog.Register(api, models, log)
 	desk := attend.New(attend.Parts{
 		Store: back.Store, Log: back.Log, Intake: in, Models: models, Limits: back.Limit, Guard: guard, Logger: log,

@@ -54,7 +54,8 @@ func TestWall_I8_Routes(t *testing.T) {
 	require.NoError(t, s.back.Store.AddKey(t.Context(), key))
 	hook := completion.NewWebhook("acme", "https://example.org", []string{"*"}, time.Now())
 	require.NoError(t, s.back.Store.AddWebhook(t.Context(), hook))
-	ours := map[string]string{"/v1/jobs/{id}": ref.Job, "/v1/keys/{id}": key.ID, "/v1/webhooks/{id}": hook.ID}
+	file := s.upload(t, "batch", "in.jsonl", "{}").ID
+	ours := map[string]string{"/v1/jobs/{id}": ref.Job, "/v1/keys/{id}": key.ID, "/v1/webhooks/{id}": hook.ID, "/v1/files/{id}": file}
 	bad := s.badKeys(t)
 	stranger := s.newKey(t, "other", completion.Scopes...)
 	_, before := s.do(t, http.MethodGet, "/v1/jobs/"+ref.Job, "")
@@ -100,11 +101,12 @@ func TestWall_I8_Routes(t *testing.T) {
 	}
 	_, after := s.do(t, http.MethodGet, "/v1/jobs/"+ref.Job, "")
 	require.JSONEq(t, before, after, "nothing of it was touched")
-	for _, list := range []string{"/v1/jobs", "/v1/keys", "/v1/webhooks"} {
+	for _, list := range []string{"/v1/jobs", "/v1/keys", "/v1/webhooks", "/v1/files"} {
 		_, body := s.do(t, http.MethodGet, list, "", "Authorization", "Bearer "+stranger)
 		require.NotContains(t, body, hook.ID)
 		require.NotContains(t, body, ref.Job)
 		require.NotContains(t, body, key.ID)
+		require.NotContains(t, body, file)
 	}
 	_, page := s.do(t, http.MethodGet, "/v1/jobs?after="+ref.Job+"&order=asc", "", "Authorization", "Bearer "+stranger)
 	require.Empty(t, gjson.Get(page, "data").Array(), "a foreign id is a cursor like any other")

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/api"
+	"sluice/api/internal/blob"
 	"sluice/shared/testkit"
 )
 
@@ -101,6 +102,6 @@ func TestTLS(t *testing.T) {
 	require.NoError(t, resp.Body.Close())
 	require.Equal(t, http.StatusOK, resp.StatusCode)
 	require.NotEmpty(t, resp.Header.Get("Strict-Transport-Security"))
-	_, err = api.New(api.Config{HTTPAddr: "127.0.0.1:0", TLSCert: key, TLSKey: cert}, s.back, nil)
+	_, err = api.New(api.Config{HTTPAddr: "127.0.0.1:0", TLSCert: key, TLSKey: cert, Files: blob.Config{Dir: t.TempDir()}}, s.back, nil)
 	require.ErrorContains(t, err, "SLUICE_TLS_CERT")
 }

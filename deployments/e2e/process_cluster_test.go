@@ -29,6 +29,7 @@ type cluster struct {
 	nats     *natsServer
 	env      []string // of every program
 	key      string   // of the tenant local, with all scopes
+	files    string   // the folder that the apis share; made with the first of them
 	apis     []*apiProcess
 	programs string // folder of the programs; empty: bin
 }
@@ -136,7 +137,10 @@ type apiProcess struct {
 // startAPI starts one more api at addr and waits until it listens.
 func (c *cluster) startAPI(t *testing.T, addr string, env ...string) *apiProcess {
 	t.Helper()
-	env = slices.Concat(c.env, c.nats.creds("api"), []string{"SLUICE_HTTP_ADDR=" + addr}, env)
+	if c.files == "" {
+		c.files = t.TempDir()
+	}
+	env = slices.Concat(c.env, c.nats.creds("api"), []string{"SLUICE_HTTP_ADDR=" + addr, "SLUICE_FILES_DIR=" + c.files}, env)
 	p := program{name: c.program("api"), env: env}.start(t)
 	a := newAPI(t, "http://"+p.await(t, `msg=listening addr=(\S+)`)[1], c.key)
 	a.process = p

@@ -30,7 +30,7 @@ type Config struct {
 	api.Config
 	Worker           worker.Config    `embed:""`
 	Settings         backend.Settings `embed:""`
-	DataDir          string           `env:"SLUICE_DATA_DIR" default:"./data" help:"Folder for the database and the event log."`
+	DataDir          string           `env:"SLUICE_DATA_DIR" default:"./data" help:"Folder for the database, the event log and the content of files."`
 	NATSAddr         string           `name:"nats-addr" env:"SLUICE_NATS_ADDR" default:"127.0.0.1:4222" help:"Address of the embedded NATS server."`
 	WebSocketAddr    string           `name:"websocket-addr" env:"SLUICE_WEBSOCKET_ADDR" default:"127.0.0.1:8081" help:"Address of its WebSocket listener."`
 	WebSocketOrigins []string         `name:"websocket-origins" env:"SLUICE_WEBSOCKET_ORIGINS" help:"Web origins whose pages may connect to it; by default the API's own."`
@@ -79,6 +79,7 @@ func New(ctx context.Context, c Config, log *slog.Logger) (_ *Standalone, err er
 		return nil, err
 	}
 	c.SigningKeys = or(c.SigningKeys, filepath.Join(c.DataDir, natsKeys, credential.SigningFile))
+	c.Files.Dir = or(c.Files.Dir, filepath.Join(c.DataDir, "files"))
 	c.PublicNATSURL, c.PublicWebSocketURL = or(c.PublicNATSURL, s.nats.ClientURL()), or(c.PublicWebSocketURL, s.nats.WebSocketURL())
 	if s.worker, err = worker.New(c.Worker, back, log); err != nil {
 		return nil, err

@@ -55,6 +55,21 @@ func (s *Store) AddFile(ctx context.Context, f completion.File) error {
 	return wrap(err, "add file %s", f.ID)
 }
 
+// DescribeFile stores the name, the purpose and the end of a file whose content is still to come: what an upload says of it
+// may come after the content. completion.ErrNotFound: as ReadyFile, or it is ready.
+func (s *Store) DescribeFile(ctx context.Context, f completion.File) error {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	row := fileRow{Name: text(f.Name), Purpose: text(f.Purpose), ExpiresAt: stamp(f.ExpiresAt)}
+	err := s.db.NewUpdate().Model(&row).Column("name", "purpose", "expires_at").
+		Where("id = ?", text(f.ID)).Where("tenant = ?", text(f.Tenant)).Where("NOT ready").Where("deleted_at IS NULL").
+		Returning("id").Scan(ctx)
+	if err != nil {
+		return wrap(missing(err), "describe file %s", f.ID)
+	}
+	return nil
+}
+
 // ReadyFile says that the whole content of a file is there, so many bytes. completion.ErrNotFound: there is no such file, or
 // it was given up meanwhile.
 func (s *Store) ReadyFile(ctx context.Context, tenant, id string, bytes int64) (completion.File, error) {

@@ -44,7 +44,11 @@ func doomed(t *testing.T, s *store.Store, at time.Time) []string {
 func fileRoundTrip(t *testing.T, s *store.Store) {
 	at := now()
 	f := completion.File{ID: completion.NewFileID(), Tenant: "acme", Name: "a\x00é.jsonl", Purpose: completion.PurposeBatchOutput, Batch: "batch_1", CreatedAt: at, ExpiresAt: at.Add(time.Hour)}
-	require.NoError(t, s.AddFile(t.Context(), f))
+	early := f
+	early.Name, early.Purpose, early.ExpiresAt = "x", "", time.Time{}
+	require.NoError(t, s.AddFile(t.Context(), early))
+	require.ErrorIs(t, s.DescribeFile(t.Context(), completion.File{ID: f.ID, Tenant: "other"}), completion.ErrNotFound)
+	require.NoError(t, s.DescribeFile(t.Context(), f))
 	_, err := s.File(t.Context(), "acme", f.ID, at)
 	require.ErrorIs(t, err, completion.ErrNotFound, "its content has not come")
 	_, err = s.ReadyFile(t.Context(), "other", f.ID, 5)
@@ -53,6 +57,7 @@ func fileRoundTrip(t *testing.T, s *store.Store) {
 	require.NoError(t, err)
 	f.Bytes, f.Name = 5<<32, "a\uFFFDé.jsonl"
 	require.Equal(t, f, ready)
+	require.ErrorIs(t, s.DescribeFile(t.Context(), early), completion.ErrNotFound, "it is ready")
 	got, err := s.File(t.Context(), "acme", f.ID, at)
 	require.NoError(t, err)
 	require.Equal(t, f, got)
