@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -144,8 +145,11 @@ func (w *worker) handle(ctx context.Context, t completion.Task) error {
 		return err
 	}
 	j, err := w.back.Store.Claim(ctx, t.Ref, "worker", time.Now())
-	if err != nil {
-		return nil //nolint:nilerr // it has ended, or somebody else runs it
+	switch {
+	case errors.Is(err, completion.ErrFinal), errors.Is(err, completion.ErrHeld), errors.Is(err, completion.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
 	}
 	w.mu.Lock()
 	w.ran[j.ID]++

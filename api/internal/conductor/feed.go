@@ -98,7 +98,7 @@ func (g *charge) enqueue(ctx context.Context, jobs []completion.Job) (ok bool) {
 	for i := range jobs {
 		tasks[i] = jobs[i].Task()
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), enqueueLimit)
+	ctx, cancel := linger(ctx, enqueueLimit)
 	defer cancel()
 	var failed error
 	for _, err := range g.Queue.EnqueueAll(ctx, tasks) {
@@ -107,9 +107,19 @@ func (g *charge) enqueue(ctx context.Context, jobs []completion.Job) (ok bool) {
 		}
 	}
 	if failed != nil {
-		g.log.Debug("lines were not enqueued", "error", failed)
+		g.log.Warn("lines were not enqueued, the sweeper does it", "error", failed)
 	}
 	return failed == nil
+}
+
+// linger returns a context that ends some time after ctx.
+func linger(ctx context.Context, d time.Duration) (context.Context, func()) {
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(d, cancel) })
+	return own, func() {
+		stop()
+		cancel()
+	}
 }
 
 func earlier(a, b time.Time) time.Time {
