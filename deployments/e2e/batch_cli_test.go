@@ -260,5 +260,5 @@ func TestBatchesPage_CommandsDoRun(t *testing.T) {
 		}
 	}
 	require.Contains(t, said[2], "event: completed")
-	require.Contains(t, said[2], modelsim.Answer("two"))
+	require.Regexp(t, `(?m)^\{.*"custom_id":"b".*"line":2\}$`, said[2], "the results")
 }
