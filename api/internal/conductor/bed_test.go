@@ -248,10 +248,14 @@ func (b *bed) ended(ref completion.Ref, state completion.BatchState) completion.
 	batch := b.await(ref, "ended", func(b completion.Batch) bool { return b.State.Final() })
 	require.Equal(b.t, state, batch.State)
 	require.Equal(b.t, batch.Counts.Total, batch.Counts.Ended())
-	require.Eventually(b.t, func() bool {
-		all := b.records(ref)
-		return len(all) > 0 && all[len(all)-1].Type.Final()
-	}, 20*time.Second, 5*time.Millisecond, "the log ends")
+	follow, cancel := context.WithTimeout(b.t.Context(), 30*time.Second)
+	defer cancel()
+	var last completion.Record
+	for r, err := range b.back.Log.Follow(follow, ref, 0) {
+		require.NoError(b.t, err)
+		last = r
+	}
+	require.Equal(b.t, completion.EventType(state), last.Type, "the log ends")
 	return batch
 }
 

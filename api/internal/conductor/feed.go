@@ -35,7 +35,7 @@ func (g *charge) feed(ctx context.Context) error {
 		}
 		g.moved = true
 		room, g.waiting = room-len(jobs), g.waiting+len(jobs)
-		if !g.enqueue(ctx, jobs) || len(jobs) == 0 { // or the others things would wait for a long run of twins
+		if !g.enqueue(ctx, jobs) || len(jobs) == 0 { // or other things would wait for a long run of twins
 			break
 		}
 	}
@@ -89,12 +89,17 @@ func (g *charge) cut(ctx context.Context, limit int) ([]completion.Job, error) {
 	return jobs, nil
 }
 
+// enqueueLimit is how long a Conductor that stops still tries to enqueue what it has just fed.
+const enqueueLimit = 2 * time.Second
+
 // enqueue puts the jobs into the queue. What it does not take the sweeper enqueues; until then the lines count as waiting.
 func (g *charge) enqueue(ctx context.Context, jobs []completion.Job) (ok bool) {
 	tasks := make([]completion.Task, len(jobs))
 	for i := range jobs {
 		tasks[i] = jobs[i].Task()
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), enqueueLimit)
+	defer cancel()
 	var failed error
 	for _, err := range g.Queue.EnqueueAll(ctx, tasks) {
 		if err != nil && !errors.Is(err, completion.ErrKnown) {
