@@ -2,7 +2,8 @@
 // nothing else.
 //
 // It accepts jobs, answers for them, and serves their events; it generates nothing. Any number of processes may run
-// side by side. Besides HTTP it answers viewers' replay requests on NATS and brings jobs back that the queue has lost.
+// side by side. Besides HTTP it answers viewers' replay requests on NATS, brings jobs back that the queue has lost, and looks
+// after batches.
 package api
 
 import (
@@ -177,6 +178,7 @@ func (a *API) Run(ctx context.Context) error {
 		service.Runner{Name: "limits", Run: a.back.Limit.Run},
 		service.Runner{Name: "webhooks", Run: a.deliver},
 		service.Runner{Name: "files", Run: files.NewJanitor(a.back.Store, a.blobs, a.log).Run},
+		service.Runner{Name: "batches", Run: a.conduct},
 		service.Runner{Name: "http", Run: a.serve},
 	)
 }

@@ -41,9 +41,9 @@ type course struct {
 	floor   int   // lines up to this are counted
 	mouth   mouth
 
-	lookAt  time.Time
-	saveAt  time.Time
-	dirty   bool // there is something to save
+	lookAt   time.Time
+	saveAt   time.Time
+	dirty    bool // there is something to save
 	moved    bool // lines have ended or were fed since the last look
 	stopping bool // no more lines are fed, and those that run shall end
 	refresh  bool // the row may have changed

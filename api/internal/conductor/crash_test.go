@@ -110,7 +110,7 @@ func TestConductor_Stopped(t *testing.T) {
 	w := b.work(8)
 	ref := b.submit(lines(1000))
 	for range 5 {
-		stop := b.conduct(func(s *setting) { s.TTL = time.Hour }) // or the next one would wait for the lease
+		stop := b.conduct(func(s *setting) { s.TTL = time.Hour })     // or the next one would wait for the lease
 		time.Sleep(time.Duration(100+rand.N(200)) * time.Millisecond) // to be stopped somewhere in the middle
 		stop()
 	}
@@ -249,4 +249,3 @@ func TestConductor_Fair(t *testing.T) {
 		require.Greater(t, n, 15, "%v", ended)
 	}
 }
-

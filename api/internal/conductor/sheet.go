@@ -88,7 +88,7 @@ var errDropped = errors.New("the file is given up")
 func (s *sheet) drop() {
 	if s.pipe != nil {
 		_ = s.pipe.CloseWithError(errDropped) // never fails
-		<-s.done
+		_ = <-s.done                          // it is dropped, whatever came of it
 		s.pipe = nil
 	}
 }
