@@ -32,7 +32,7 @@ type Config struct {
 	InteractiveSlots    int `env:"SLUICE_INTERACTIVE_SLOTS" default:"64" help:"Interactive jobs that run at once; 0 leaves the lane to other workers. At most 2000."`
 	BatchSlots          int `env:"SLUICE_BATCH_SLOTS" default:"64" help:"Batch jobs that run at once; 0 leaves the lane to other workers. At most 2000."`
 	InteractiveAttempts int `env:"SLUICE_INTERACTIVE_ATTEMPTS" default:"4" help:"Tries of an interactive job before it fails."`
-	BatchAttempts       int `env:"SLUICE_BATCH_ATTEMPTS" default:"8" help:"Tries of a batch job before it fails."`
+	BatchAttempts       int `env:"SLUICE_BATCH_ATTEMPTS" default:"8" help:"Tries of a batch job before it fails. What the upstream refuses for its rate is not counted if the job has a deadline."`
 
 	RetryBase       time.Duration `env:"SLUICE_RETRY_BASE" default:"1s" help:"Pause after the first failed try; it doubles with each further one."`
 	RetryMax        time.Duration `env:"SLUICE_RETRY_MAX" default:"1m" help:"Longest pause between tries, unless the upstream asks for more."`
@@ -119,7 +119,7 @@ func New(c Config, back *backend.Backend, log *slog.Logger) (*Worker, error) {
 	}
 	w.add(completion.LaneInteractive, c.InteractiveSlots, back.Store, options)
 	options.Attempts, options.Throttle = c.BatchAttempts, w.throttle
-	w.add(completion.LaneBatch, c.BatchSlots, back.Store, options)
+	w.add(completion.LaneBatch, c.BatchSlots, grouped{back.Store, back.Store.Group()}, options)
 	return w, nil
 }
 

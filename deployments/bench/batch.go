@@ -126,6 +126,8 @@ func (c *cluster) haul(ctx context.Context, s *site) (h haul, err error) {
 // watchRedis polls done until it is true, and returns how much memory Redis held at most meanwhile, beyond what it held
 // before, in MB.
 func (c *cluster) watchRedis(ctx context.Context, done func() (bool, error)) (float64, error) {
+	ctx, stop := limited(ctx)
+	defer stop()
 	before, err := c.redisMemory(ctx)
 	if err != nil {
 		return 0, err

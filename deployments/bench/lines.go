@@ -58,6 +58,13 @@ func (in input) write(path string) (size int64, err error) {
 // pollPause is between two looks at what goes on. What is measured by looking is wrong by as much.
 const pollPause = 50 * time.Millisecond
 
+// hangLimit ends what hangs, and with it the run. Nothing is measured by it.
+const hangLimit = 4 * time.Minute
+
+func limited(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, hangLimit, fmt.Errorf("no end within %s", hangLimit))
+}
+
 // create makes a batch of an uploaded file.
 func (c *cluster) create(ctx context.Context, file string) (client.Batch, error) {
 	return c.api.CreateBatch(ctx, client.BatchCreation{InputFileID: file, Endpoint: completion.EndpointChat, Window: "24h"})
@@ -65,6 +72,8 @@ func (c *cluster) create(ctx context.Context, file string) (client.Batch, error)
 
 // await polls a batch until it is as it should be. One that has ended otherwise never is.
 func (c *cluster) await(ctx context.Context, id string, should func(client.Batch) bool) error {
+	ctx, stop := limited(ctx)
+	defer stop()
 	for {
 		b, err := c.api.Batch(ctx, id)
 		switch {

@@ -166,6 +166,8 @@ type LineResponse struct {
 type LineFailure struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
+	Param   string `json:"param"` // of a line that is not valid: what is wrong with it
+	Line    int    `json:"line"`  // of a line that is not valid: its number
 }
 
 func (f *LineFailure) Error() string { return fmt.Sprintf("%s [%s]", f.Message, f.Code) }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -21,6 +23,8 @@ type testCrowd struct {
 	mu      sync.Mutex
 	sizes   []int
 	singles map[string]int
+	lonely  atomic.Int32
+	most    int32 // that were alone at once
 	fail    error
 	skip    string // the job that together does not change
 }
@@ -29,8 +33,12 @@ func newTestCrowd() *testCrowd {
 	c := &testCrowd{open: make(chan struct{}), singles: map[string]int{}}
 	c.single = func(_ context.Context, ref completion.Ref, _ int) (completion.Job, error) {
 		<-c.open
+		n := c.lonely.Add(1)
+		defer c.lonely.Add(-1)
+		runtime.Gosched()
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		c.most = max(c.most, n)
 		c.singles[ref.Job]++
 		return completion.Job{ID: ref.Job}, nil
 	}
@@ -76,6 +84,7 @@ func TestCrowd_Together(t *testing.T) {
 			require.Equal(t, number(i), list[i].ID)
 			require.Equal(t, i, list[i].Attempt)
 		}
+		synctest.Wait()
 		require.Empty(t, c.waiting)
 		require.False(t, c.busy)
 		_, err := c.do(t.Context(), completion.Ref{Job: "first"}, 0)
@@ -163,5 +172,20 @@ func TestCrowd_CallerGone(t *testing.T) {
 		close(c.open)
 		wg.Wait()
 		require.Equal(t, []int{2}, c.sizes)
+	})
+}
+
+// A statement that fails for all sends everybody away alone, but not all at once: others need connections too.
+func TestCrowd_I10_NotAllAloneAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newTestCrowd()
+		c.fail = errors.New("one of them is wrong")
+		_, errs := c.ask(maxTogether, func(i int) string { return fmt.Sprint(i) })
+		for _, err := range errs {
+			require.NoError(t, err)
+		}
+		require.Len(t, c.singles, maxTogether+1)
+		require.LessOrEqual(t, c.most, int32(2))
 	})
 }

@@ -16,7 +16,8 @@ import (
 )
 
 // Group claims and finishes jobs for many callers at once: what is asked for while a statement is under way goes with the
-// next one, in one transaction. A caller that is alone goes as it would with the Store. It is safe for concurrent use.
+// next one, in one transaction. A caller that is alone goes as it would with the Store. It is safe for concurrent use,
+// and holds four connections at most, two for each kind, so that other users of the Store find some.
 type Group struct {
 	store    *Store
 	claims   crowd[claimArgs]
@@ -183,6 +184,8 @@ type crowd[A any] struct {
 	single   func(ctx context.Context, ref completion.Ref, args A) (completion.Job, error)
 	together func(ctx context.Context, list []*call[A]) ([]jobRow, error) // the rows it has changed
 
+	lone sync.Mutex // those who must go alone do so one after the other, so that a crowd holds two connections at most
+
 	mu      sync.Mutex
 	busy    bool
 	waiting []*call[A]
@@ -199,10 +202,12 @@ func (c *crowd[A]) do(ctx context.Context, ref completion.Ref, args A) (completi
 	case <-ctx.Done():
 		return completion.Job{}, ctx.Err()
 	}
-	if w.alone {
-		return c.single(ctx, ref, args)
+	if !w.alone {
+		return w.job, w.err
 	}
-	return w.job, w.err
+	c.lone.Lock()
+	defer c.lone.Unlock()
+	return c.single(ctx, ref, args)
 }
 
 // first lets a call wait, unless nothing is under way that it could wait for.

@@ -115,7 +115,7 @@ func (p *pursuit) run(ctx context.Context, b client.Batch) error {
 		return err
 	}
 	if b.State == completion.BatchFailed {
-		return p.invalid(b)
+		return p.invalid(ctx, b)
 	}
 	if err := p.fetch(ctx, b); err != nil {
 		return err
@@ -178,6 +178,10 @@ func (p *pursuit) fetch(ctx context.Context, b client.Batch) error {
 	if err := p.write(ctx, p.Out, b.OutputFileID); err != nil {
 		return err
 	}
+	return p.fetchErrors(ctx, b)
+}
+
+func (p *pursuit) fetchErrors(ctx context.Context, b client.Batch) error {
 	if b.ErrorFileID != "" {
 		return p.write(ctx, p.Errors, b.ErrorFileID)
 	}

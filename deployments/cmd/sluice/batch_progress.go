@@ -58,21 +58,21 @@ func (m *meter) rate(at time.Time) float64 {
 	return 0
 }
 
-// text is the line: what is done, what failed, tokens, speed and the time left.
+// text is the line: what is done, what failed, speed, the time left and tokens.
 func (m *meter) text(at time.Time) string {
 	b := m.batch
 	if b.State == completion.BatchValidating && b.Counts.Total == 0 {
 		return standing(b)
 	}
 	parts := []string{fmt.Sprintf("%s/%s lines", digits(b.Counts.Ended()), digits(b.Counts.Total)), digits(b.Counts.Failed) + " failed"}
-	if b.Usage.Total > 0 {
-		parts = append(parts, digits(b.Usage.Input)+" tokens in, "+digits(b.Usage.Output)+" out")
-	}
 	switch rate, left := m.rate(at), b.Counts.Total-b.Counts.Ended(); {
 	case standing(b) != string(completion.BatchInProgress):
 		parts = append(parts, standing(b))
 	case rate > 0 && left > 0:
 		parts = append(parts, speed(rate)+" lines/s", time.Duration(float64(left)/rate*float64(time.Second)).Round(time.Second).String()+" left")
+	}
+	if b.Usage.Total > 0 { // last: a narrow terminal cuts it off
+		parts = append(parts, digits(b.Usage.Input)+" tokens in, "+digits(b.Usage.Output)+" out")
 	}
 	return strings.Join(parts, ", ")
 }
@@ -113,7 +113,10 @@ type progress struct {
 func (t *terminal) progress(text func(time.Time) string) *progress {
 	p := &progress{out: t.err, text: text}
 	f, isFile := t.err.(*os.File)
-	if !isFile || t.dumb || !cwriter.IsTerminal(int(f.Fd())) {
+	if !isFile || t.dumb {
+		return p
+	}
+	if _, rows, err := cwriter.GetSize(int(f.Fd())); err != nil || rows == 0 { // it is none, or one that shows nothing
 		return p
 	}
 	p.bars = mpb.New(mpb.WithOutput(f))

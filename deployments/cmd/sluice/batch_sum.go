@@ -12,17 +12,23 @@ import (
 	"sluice/shared/completion"
 )
 
-// named are how many of many failures are named.
+// namedFailures are how many of many failures are named.
 const namedFailures = 5
 
 // invalid says what is wrong with a file of which nothing was run.
-func (p *pursuit) invalid(b client.Batch) error {
+func (p *pursuit) invalid(ctx context.Context, b client.Batch) error {
+	if err := p.fetchErrors(ctx, b); err != nil {
+		return err
+	}
 	for i, e := range b.Errors.Data {
 		if i == namedFailures {
 			fmt.Fprintf(p.t.err, "  and %s more: sluice batch get %s\n", digits(len(b.Errors.Data)-i), b.ID)
 			break
 		}
 		fmt.Fprintln(p.t.err, " ", lineError(e))
+	}
+	if b.ErrorFileID != "" {
+		fmt.Fprintln(p.t.err, "errors: ", p.Errors)
 	}
 	return &exitError{1, fmt.Errorf("%s: its file is not valid, and nothing was run", b.ID)}
 }

@@ -123,10 +123,10 @@ func (g *Generator) Handle(ctx context.Context, task completion.Task) error {
 }
 
 // claim claims the job, for as long as the store is away: a claim whose answer got lost may have made the job this
-// worker's, and only this worker can claim it again.
+// worker's, and only this worker can claim it again. For the same reason a claim under way is waited for.
 func (g *Generator) claim(ctx context.Context, ref completion.Ref) (job completion.Job, err error) {
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		job, err = g.store.Claim(ctx, ref, g.opts.Worker, time.Now())
+		job, err = g.store.Claim(context.WithoutCancel(ctx), ref, g.opts.Worker, time.Now())
 		if err == nil || completion.AsError(err).Code != completion.CodeUnavailable {
 			return job, err
 		}
