@@ -147,8 +147,9 @@ func TestFiles_RoundTrip(t *testing.T) {
 				require.Equal(t, http.StatusPartialContent, resp.StatusCode)
 				require.Equal(t, want, body, header)
 			}
-			resp, _ = s.do(t, http.MethodGet, path, "", "Range", "bytes=99999999-")
+			resp, body = s.do(t, http.MethodGet, path, "", "Range", "bytes=99999999-")
 			require.Equal(t, http.StatusRequestedRangeNotSatisfiable, resp.StatusCode)
+			require.JSONEq(t, `{"error":{"message":"The file does not have the range that was asked for.","type":"invalid_request_error","param":null,"code":"range_not_satisfiable"}}`, body)
 			resp, _ = s.do(t, http.MethodGet, path, "", "If-None-Match", `"`+f.ID+`"`)
 			require.Equal(t, http.StatusNotModified, resp.StatusCode)
 			resp, body = s.do(t, http.MethodDelete, filesPath+"/"+f.ID, "")

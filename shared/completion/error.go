@@ -48,6 +48,7 @@ const (
 	CodeAnswerTooLarge   Code = "answer_too_large"
 	CodeDiverged         Code = "stream_diverged"
 	CodeFileInUse        Code = "file_in_use"
+	CodeRange            Code = "range_not_satisfiable"
 	CodeBatchOver        Code = "batch_not_live"
 	CodeBatchNotOver     Code = "batch_not_retryable"
 )
@@ -101,6 +102,7 @@ var kinds = map[Code]Kind{
 	CodeUpstreamGarbage:  {http.StatusBadGateway, typeServer, true, "The upstream sent what is not a chat completion stream."},
 	CodeDiverged:         {http.StatusBadGateway, typeServer, false, "The answer had to be generated again, and differs from what was sent so far."},
 	CodeFileInUse:        {http.StatusConflict, typeInvalid, false, "A batch that has not ended reads this file."},
+	CodeRange:            {http.StatusRequestedRangeNotSatisfiable, typeInvalid, false, "The file does not have the range that was asked for."},
 	CodeBatchOver:        {http.StatusConflict, typeInvalid, false, "The batch has ended, or is about to."},
 	CodeBatchNotOver:     {http.StatusConflict, typeInvalid, false, "Only a batch that has ended with lines that failed or expired can be tried again."},
 	CodeAnswerTooLarge:   {http.StatusBadGateway, typeServer, false, "The upstream's answer is larger than the limit."},

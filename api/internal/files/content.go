@@ -14,6 +14,7 @@ import (
 
 	"sluice/api/internal/access"
 	"sluice/api/internal/blob"
+	"sluice/api/internal/problem"
 	"sluice/shared/completion"
 )
 
@@ -41,7 +42,7 @@ func (f *face) serve(c huma.Context, file *completion.File, b blob.Blob) {
 	h.Set("Content-Type", mediaType(file.Purpose))
 	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": file.Name}))
 	h.Set("Etag", `"`+file.ID+`"`) // a file's content never changes
-	http.ServeContent(&paced{w, http.NewResponseController(w), f.Client}, r, "", file.CreatedAt, b)
+	http.ServeContent(&paced{ResponseWriter: w, control: http.NewResponseController(w), limit: f.Client}, r, "", file.CreatedAt, b)
 }
 
 // mediaType is one that no browser shows or runs as part of a page.
@@ -58,9 +59,24 @@ type paced struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	limit   time.Duration
+	refused bool
+}
+
+// WriteHeader gives a range that is not there the body that all errors have, in place of http.ServeContent's.
+func (p *paced) WriteHeader(status int) {
+	if status != http.StatusRequestedRangeNotSatisfiable {
+		p.ResponseWriter.WriteHeader(status)
+		return
+	}
+	p.refused = true
+	p.Header().Del("Content-Disposition")
+	problem.Write(p.ResponseWriter, completion.NewError(completion.CodeRange, ""))
 }
 
 func (p *paced) Write(b []byte) (int, error) {
+	if p.refused {
+		return len(b), nil
+	}
 	_ = p.control.SetWriteDeadline(time.Now().Add(p.limit)) // a connection that is gone needs none
 	return p.ResponseWriter.Write(b)
 }
