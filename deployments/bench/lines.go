@@ -56,7 +56,7 @@ func (in input) write(path string) (size int64, err error) {
 }
 
 // pollPause is between two looks at what goes on. What is measured by looking is wrong by as much.
-const pollPause = 50 * time.Millisecond
+const pollPause = 100 * time.Millisecond
 
 // hangLimit ends what hangs, and with it the run. Nothing is measured by it.
 const hangLimit = 4 * time.Minute
