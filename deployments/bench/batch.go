@@ -89,7 +89,7 @@ func (c *cluster) haul(ctx context.Context, s *site) (h haul, err error) {
 		return h, err
 	}
 	h.upload = took.Seconds()
-	if err := rest(ctx, settle); err != nil {
+	if err := rest(ctx, s.Settle); err != nil {
 		return h, err
 	}
 	before, err := c.uses()

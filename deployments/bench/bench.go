@@ -46,6 +46,7 @@ type Settings struct {
 	Requests int           `json:"requests" default:"140" help:"Requests of each side in each round."`
 	Rate     float64       `json:"rate_per_s" default:"50" help:"Requests per second, at random times."`
 	Idle     time.Duration `json:"idle_ns" default:"20s" help:"How long an idle worker is watched."`
+	Settle   time.Duration `json:"settle_ns" default:"2s" help:"How long what was started, or did something else before, is left alone before it is measured."`
 	Lines    int           `json:"lines" default:"50000" help:"Lines of a batch."`
 	Batches  int           `json:"batches" default:"3" help:"Rounds in which a batch and Asynq alone take turns."`
 	Upload   int           `json:"upload_mb" default:"200" help:"Size of the large file, in MB; at most 209."`
@@ -61,8 +62,8 @@ func (s Settings) Validate() error {
 	if s.Rate <= 0 {
 		err = errors.Join(err, fmt.Errorf("rate %g: want more than 0", s.Rate))
 	}
-	if s.Idle <= 0 {
-		err = errors.Join(err, fmt.Errorf("idle %s: want more than 0", s.Idle))
+	if s.Idle <= 0 || s.Settle < 0 {
+		err = errors.Join(err, fmt.Errorf("idle %s, settle %s: want more than 0, and not less", s.Idle, s.Settle))
 	}
 	if s.Lines < 1 || s.Batches < 1 {
 		err = errors.Join(err, fmt.Errorf("lines %d, batches %d: want at least 1", s.Lines, s.Batches))

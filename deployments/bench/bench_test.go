@@ -242,7 +242,7 @@ func TestRun_MeasuresEverything(t *testing.T) {
 	require.NotEmpty(t, os.Getenv("SLUICE_TEST_POSTGRES"), "run the tests through make test")
 	file := filepath.Join(t.TempDir(), "report.json")
 	var out, progress bytes.Buffer
-	args := []string{"--rounds=2", "--requests=3", "--idle=100ms", "--lines=200", "--batches=2", "--upload=1", "--json=" + file}
+	args := []string{"--rounds=2", "--requests=3", "--idle=100ms", "--settle=10ms", "--lines=200", "--batches=2", "--upload=1", "--json=" + file}
 	require.NoError(t, run(t.Context(), args, &out, &progress), progress.String())
 	data, err := os.ReadFile(file)
 	require.NoError(t, err)

@@ -33,7 +33,7 @@ func (c *cluster) ceiling(ctx context.Context, s *site) (h haul, err error) {
 	if _, err := server.find(ctx, "ceiling ready"); err != nil {
 		return h, err
 	}
-	if err := rest(ctx, settle); err != nil {
+	if err := rest(ctx, s.Settle); err != nil {
 		return h, err
 	}
 	drained, err := c.drained(ctx)

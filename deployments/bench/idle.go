@@ -24,8 +24,6 @@ const (
 	idleRow = "Redis commands of an idle worker, both lanes"
 	// aimIdle is how many commands per second Redis may execute for an idle worker.
 	aimIdle = 20
-	// settle is how long a worker is given to begin before it is watched.
-	settle = 2 * time.Second
 )
 
 // idle counts what a real redis-server executes for a worker that has nothing to do, commands inside scripts included.
@@ -48,7 +46,7 @@ func idle(ctx context.Context, s *site, r *Report) error {
 	var rate float64
 	s.note("watch an idle worker for %s", s.Idle)
 	err = besideWorker(ctx, s, "unix://"+socket, func() (err error) {
-		rate, err = commands(ctx, socket, s.Idle)
+		rate, err = s.commands(ctx, socket)
 		return err
 	})
 	if err != nil {
@@ -59,14 +57,14 @@ func idle(ctx context.Context, s *site, r *Report) error {
 }
 
 // commands is how many commands per second the server at socket executes, without those that ask.
-func commands(ctx context.Context, socket string, during time.Duration) (float64, error) {
+func (s *site) commands(ctx context.Context, socket string) (float64, error) {
 	rc := redis.NewClient(&redis.Options{Network: "unix", Addr: socket, DisableIdentity: true, PoolSize: 1})
 	defer rc.Close()
 	count := func() (n int, err error) {
 		info, err := rc.Info(ctx, "commandstats").Result()
 		return executed(info), err
 	}
-	if err := rest(ctx, settle); err != nil {
+	if err := rest(ctx, s.Settle); err != nil {
 		return 0, err
 	}
 	began := time.Now()
@@ -74,7 +72,7 @@ func commands(ctx context.Context, socket string, during time.Duration) (float64
 	if err != nil {
 		return 0, fmt.Errorf("count commands: %w", err)
 	}
-	if err := rest(ctx, during); err != nil {
+	if err := rest(ctx, s.Idle); err != nil {
 		return 0, err
 	}
 	after, err := count()

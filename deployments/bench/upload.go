@@ -25,7 +25,7 @@ func upload(ctx context.Context, s *site, r *Report) error {
 		return err
 	}
 	defer c.close()
-	if err := rest(ctx, settle); err != nil {
+	if err := rest(ctx, s.Settle); err != nil {
 		return err
 	}
 	before, err := usageOf(c.apiProcess.pid)

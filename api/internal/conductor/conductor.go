@@ -51,7 +51,7 @@ const (
 	takeEvery  = time.Second // with a jitter of a quarter
 	takeAtOnce = 16
 	shareEvery = 1500 * time.Millisecond
-	maxChecks  = 2 // so that huge inputs, or bad ones, leave time for the others
+	maxChecks  = 2 // inputs at a time, so that many or huge ones leave the processors to others
 	leaveLimit = 2 * time.Second
 )
 

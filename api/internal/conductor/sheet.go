@@ -88,7 +88,9 @@ var errDropped = errors.New("the file is given up")
 func (s *sheet) drop() {
 	if s.pipe != nil {
 		_ = s.pipe.CloseWithError(errDropped) // never fails
-		_ = <-s.done                          // it is dropped, whatever came of it
+		if err := <-s.done; err != nil {
+			s.g.log.Debug("a file was given up", "file_id", s.id, "error", err)
+		}
 		s.pipe = nil
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"sluice/shared/completion"
 )
 
-// newsEvery is after how many lines a validation looks whether it is still wanted.
+// newsEvery is after how many lines a validation looks whether it is still wanted, and lets others have a turn.
 const newsEvery = 1000
 
 // validate reads the whole input, and lets the batch in or not.
@@ -20,10 +20,11 @@ func (g *charge) validate(ctx context.Context) error {
 	if g.written() { // the verdict is in already
 		return g.publish(ctx, completion.BatchFailed)
 	}
-	if err := g.queueUp(ctx); err != nil || !g.unjudged() {
+	seat := seat{g: g}
+	defer seat.leave()
+	if err := seat.take(ctx); err != nil || !g.unjudged() {
 		return err
 	}
-	defer func() { <-g.checks }()
 	in, err := g.Files.Open(ctx, blob.Name(g.b.Tenant, g.b.Input))
 	if errors.Is(err, fs.ErrNotExist) {
 		g.b.Errors = []completion.LineError{{Code: "file_not_found", Message: "The input file is gone.", Param: "input_file_id"}}
@@ -47,7 +48,7 @@ func (g *charge) validate(ctx context.Context) error {
 			}
 		}
 		if l.Number%newsEvery == 0 {
-			if err := g.news(ctx); err != nil || !g.unjudged() {
+			if err := seat.take(ctx); err != nil || !g.unjudged() {
 				return err
 			}
 		}
@@ -58,20 +59,36 @@ func (g *charge) validate(ctx context.Context) error {
 // unjudged reports whether the batch still waits for what validation finds.
 func (g *charge) unjudged() bool { return g.b.State == completion.BatchValidating }
 
-// queueUp waits until one more input may be checked.
-func (g *charge) queueUp(ctx context.Context) error {
+// seat is one of the few at which inputs are checked. A batch gives it up now and then for those that wait, so that a huge
+// input delays the others only as much as they delay it.
+type seat struct {
+	g     *charge
+	taken bool
+}
+
+// take waits for a seat, behind those that wait already. There is none for a batch that is not to be checked any more.
+func (s *seat) take(ctx context.Context) error {
+	s.leave()
 	for {
-		if err := g.news(ctx); err != nil || !g.unjudged() {
+		if err := s.g.news(ctx); err != nil || !s.g.unjudged() {
 			return err
 		}
 		select {
-		case g.checks <- struct{}{}:
+		case s.g.checks <- struct{}{}:
+			s.taken = true
 			return nil
-		case <-g.inbox.bell:
-		case <-time.After(max(0, min(g.Look, time.Until(g.b.Deadline)))):
+		case <-s.g.inbox.bell:
+		case <-time.After(max(0, min(s.g.Look, time.Until(s.g.b.Deadline)))):
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
+	}
+}
+
+func (s *seat) leave() {
+	if s.taken {
+		<-s.g.checks
+		s.taken = false
 	}
 }
 
