@@ -86,7 +86,7 @@ func (b *bed) conductUntil(ctx context.Context, change ...func(*setting)) <-chan
 	s := setting{Parts: conductor.Parts{
 		Store: b.back.Store, Queue: b.back.Queue, Events: b.back.Log, Bell: b.back.Bell, Files: b.files, Models: models{},
 		Queued: func(tenant string) int { return b.back.Limit.Of(tenant).Queued }, Log: b.log,
-	}, Config: conductor.Config{TTL: time.Second, Look: time.Second}}
+	}, Config: conductor.Config{Look: time.Second}}
 	for _, c := range change {
 		c(&s)
 	}
