@@ -11,6 +11,7 @@ import (
 
 	"sluice/shared/backend"
 	"sluice/shared/embedded"
+	"sluice/shared/queue"
 )
 
 // Backend returns a backend of the test's own over the embedded servers: SQLite, miniredis and nats-server.
@@ -19,18 +20,28 @@ func Backend(t testing.TB) (*backend.Backend, *embedded.NATS) {
 	return BackendOn(t, SQLite(t))
 }
 
+// RealBackend is Backend over a schema in the real PostgreSQL and a redis-server of the test's own.
+func RealBackend(t testing.TB) (*backend.Backend, *embedded.NATS) {
+	t.Helper()
+	server := StartRedis(t)
+	return open(t, Postgres(t), func(slots int) (redis.UniversalClient, error) { return queue.Open(server.URL(), max(slots, 16)) })
+}
+
 // BackendOn is Backend over a database, which it closes.
 func BackendOn(t testing.TB, db *bun.DB) (*backend.Backend, *embedded.NATS) {
 	t.Helper()
-	n := NATS(t)
 	server, err := embedded.StartRedis()
 	require.NoError(t, err)
 	t.Cleanup(server.Close)
+	return open(t, db, func(slots int) (redis.UniversalClient, error) { return server.Client(slots), nil })
+}
+
+func open(t testing.TB, db *bun.DB, rc func(slots int) (redis.UniversalClient, error)) (*backend.Backend, *embedded.NATS) {
+	t.Helper()
+	n := NATS(t)
 	nc, err := n.Connect()
 	require.NoError(t, err)
-	back, err := backend.New(backend.Servers{
-		Database: db, NATS: nc, Redis: func(slots int) (redis.UniversalClient, error) { return server.Client(slots), nil },
-	}, backend.Settings{}, slog.New(slog.DiscardHandler))
+	back, err := backend.New(backend.Servers{Database: db, NATS: nc, Redis: rc}, backend.Settings{}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, back.Close()) })
 	require.NoError(t, back.Log.Setup(context.Background()))

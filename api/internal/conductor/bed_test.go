@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,7 +17,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/tidwall/gjson"
-	"github.com/uptrace/bun"
 	"go.uber.org/goleak"
 
 	"sluice/api/internal/blob"
@@ -30,9 +30,21 @@ import (
 	"sluice/shared/testkit"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(suite{m}) }
 
-// bed is an installation of the test's own: SQLite, Redis and NATS in the process, and files in a folder.
+// suite runs more tests at once than there are processors: they wait for servers and leases more than they compute.
+type suite struct{ *testing.M }
+
+func (s suite) Run() int {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err) // it is one of package testing
+	}
+	return s.M.Run()
+}
+
+// bed is an installation of the test's own: a schema in PostgreSQL, a redis-server, NATS in the process, and files in a
+// folder.
 type bed struct {
 	t     *testing.T
 	back  *backend.Backend
@@ -41,11 +53,14 @@ type bed struct {
 	log   *slog.Logger
 }
 
-func setup(t *testing.T) *bed { return setupOn(t, testkit.SQLite(t)) }
-
-func setupOn(t *testing.T, db *bun.DB) *bed {
+func setup(t *testing.T) *bed {
 	t.Helper()
-	back, n := testkit.BackendOn(t, db)
+	return bedOn(t, testkit.RealBackend)
+}
+
+func bedOn(t *testing.T, open func(testing.TB) (*backend.Backend, *embedded.NATS)) *bed {
+	t.Helper()
+	back, n := open(t)
 	files, err := blob.New(blob.Config{Dir: t.TempDir()})
 	require.NoError(t, err)
 	return &bed{t: t, back: back, nats: n, files: files, log: slog.New(slog.NewTextHandler(t.Output(), nil))}
@@ -121,6 +136,16 @@ type worker struct {
 	mute    bool // it does not ring
 	mu      sync.Mutex
 	ran     map[string]int // how often a job was run
+}
+
+// slow lets each line take a while, so that there is time to strike in the middle of a batch.
+func slow(pause time.Duration) func(*worker) {
+	return func(w *worker) {
+		w.outcome = func(_ context.Context, j completion.Job) completion.Outcome {
+			time.Sleep(pause)
+			return answer(j)
+		}
+	}
 }
 
 func (b *bed) work(slots int, change ...func(*worker)) *worker {

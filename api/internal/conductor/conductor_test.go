@@ -35,14 +35,14 @@ func (b *bed) exact(ref completion.Ref, n int) {
 	require.Equal(b.t, 1, b.outputs(ref.Tenant))
 }
 
-func TestConductor_ThousandLines(t *testing.T) {
+func TestConductor_Lines(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.conduct()
 	w := b.work(16)
-	ref := b.submit(lines(1000))
-	b.exact(ref, 1000)
-	require.Equal(t, 1000, w.runs())
+	ref := b.submit(lines(200))
+	b.exact(ref, 200)
+	require.Equal(t, 200, w.runs())
 
 	records := b.records(ref)
 	require.Equal(t, completion.EventStarted, records[0].Type)
@@ -57,19 +57,20 @@ func TestConductor_ThousandLines(t *testing.T) {
 	}
 	require.Equal(t, []string{"validating", "in_progress", "finalizing", "completed"}, states)
 	last := gjson.GetBytes(records[len(records)-1].Data, "batch")
-	require.Equal(t, int64(1000), last.Get("request_counts.completed").Int())
+	require.Equal(t, int64(200), last.Get("request_counts.completed").Int())
 	require.Equal(t, b.batch(ref).Output, last.Get("output_file_id").Str)
 }
 
-func TestConductor_PostgreSQL(t *testing.T) {
+// TestConductor_Embedded is what the all-in-one has: SQLite, and Redis in the process.
+func TestConductor_Embedded(t *testing.T) {
 	t.Parallel()
-	b := setupOn(t, testkit.Postgres(t))
+	b := bedOn(t, testkit.Backend)
 	b.conduct()
 	b.conduct()
 	w := b.work(16)
-	ref := b.submit(lines(1000))
-	b.exact(ref, 1000)
-	require.Equal(t, 1000, w.runs())
+	ref := b.submit(lines(200))
+	b.exact(ref, 200)
+	require.Equal(t, 200, w.runs())
 }
 
 func TestConductor_SomeFail(t *testing.T) {
@@ -168,20 +169,20 @@ func TestConductor_Cancel(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.conduct()
-	w := b.work(4)
-	ref := b.submit(lines(1200))
+	w := b.work(4, slow(5*time.Millisecond))
+	ref := b.submit(lines(800))
 	b.await(ref, "begun", func(b completion.Batch) bool { return b.Counts.Completed > 20 })
 	_, err := b.back.Store.CancelBatch(t.Context(), ref, time.Now())
 	require.NoError(t, err)
 	b.back.Bell.Batch(ref)
 	batch := b.ended(ref, completion.BatchCancelled)
-	require.Equal(t, 1200, batch.Counts.Total)
+	require.Equal(t, 800, batch.Counts.Total)
 	output, faults := b.rows("acme", batch.Output), b.rows("acme", batch.Faults)
 	require.Len(t, output, batch.Counts.Completed)
 	require.Len(t, faults, batch.Counts.Failed)
 	require.GreaterOrEqual(t, w.runs(), len(output))
-	require.Less(t, len(output), 1200)
-	require.Equal(t, "c1200", faults[len(faults)-1].Get("custom_id").Str)
+	require.Less(t, len(output), 800)
+	require.Equal(t, "c800", faults[len(faults)-1].Get("custom_id").Str)
 	require.Equal(t, "batch_cancelled", faults[len(faults)-1].Get("error.code").Str)
 	require.Len(t, b.told(ref), b.batch(ref).Checkpoint.Fed)
 }
@@ -230,10 +231,10 @@ func TestConductor_Expires(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.conduct()
-	b.work(2)
-	ref := b.submit(lines(5000), func(b *completion.Batch) { b.Deadline = time.Now().Add(3 * time.Second) })
+	b.work(2, slow(5*time.Millisecond))
+	ref := b.submit(lines(2000), func(b *completion.Batch) { b.Deadline = time.Now().Add(3 * time.Second) })
 	batch := b.ended(ref, completion.BatchExpired)
-	require.Equal(t, 5000, batch.Counts.Total)
+	require.Equal(t, 2000, batch.Counts.Total)
 	output, faults := b.rows("acme", batch.Output), b.rows("acme", batch.Faults)
 	require.NotEmpty(t, output)
 	require.Len(t, output, batch.Counts.Completed)
@@ -253,21 +254,21 @@ func TestConductor_Pause(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.conduct()
-	b.work(8)
-	ref := b.submit(lines(1200))
+	b.work(4, slow(5*time.Millisecond))
+	ref := b.submit(lines(800))
 	b.await(ref, "begun", func(b completion.Batch) bool { return b.Counts.Completed > 50 })
 	_, err := b.back.Store.PauseBatch(t.Context(), ref, true, time.Now())
 	require.NoError(t, err)
 	b.back.Bell.Batch(ref)
 	still := b.await(ref, "what was fed has ended", func(b completion.Batch) bool { return b.Counts.Ended() == b.Checkpoint.Fed })
-	require.Less(t, still.Checkpoint.Fed, 1200)
+	require.Less(t, still.Checkpoint.Fed, 800)
 	time.Sleep(500 * time.Millisecond) // in which nothing may happen
 	require.Equal(t, still.Checkpoint.Fed, b.batch(ref).Checkpoint.Fed)
 	require.Len(t, b.told(ref), still.Checkpoint.Fed, "what has ended is told")
 	_, err = b.back.Store.PauseBatch(t.Context(), ref, false, time.Now())
 	require.NoError(t, err)
 	b.back.Bell.Batch(ref)
-	b.exact(ref, 1200)
+	b.exact(ref, 800)
 }
 
 func TestConductor_Deduplicate(t *testing.T) {

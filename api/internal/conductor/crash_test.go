@@ -40,12 +40,12 @@ func TestConductor_I1_Killed(t *testing.T) {
 			b := setup(t)
 			b.sweep()
 			w := b.work(16)
-			ref := b.submit(lines(400), func(b *completion.Batch) { b.Deduplicate = dedup })
+			ref := b.submit(lines(150), func(b *completion.Batch) { b.Deduplicate = dedup })
 			deaths := b.kill(ref, 20, func() int { return 4 + rand.N(40) })
 			t.Logf("%d deaths", deaths)
 			b.conduct(func(s *setting) { s.TTL = leaseTime })
-			b.exact(ref, 400)
-			require.Equal(t, 400, w.runs())
+			b.exact(ref, 150)
+			require.Equal(t, 150, w.runs())
 		})
 	}
 }
@@ -53,22 +53,35 @@ func TestConductor_I1_Killed(t *testing.T) {
 // TestConductor_I1_KilledAtEachStep dies at every call of a small batch's way.
 func TestConductor_I1_KilledAtEachStep(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	b.sweep()
-	b.work(8)
-	for n := 2; n < 24; n++ {
-		ref := b.submit(request(1, "one")+request(2, "bad")+request(3, "one")+request(4, "two"), func(b *completion.Batch) { b.Tenant, b.Deduplicate = fmt.Sprint("t", n), n%2 == 0 })
-		b.kill(ref, 2, func() int { return n })
-		stop := b.conduct(func(s *setting) { s.TTL = leaseTime })
-		batch := b.await(ref, "ended", func(b completion.Batch) bool { return b.State.Final() })
-		stop()
-		require.Equal(t, completion.BatchCompleted, batch.State)
-		require.Equal(t, completion.Counts{Total: 4, Completed: 3, Failed: 1}, batch.Counts, n)
-		require.LessOrEqual(t, len(b.told(ref)), 4)
-		require.Len(t, b.rows(ref.Tenant, batch.Output), 3)
-		require.Len(t, b.rows(ref.Tenant, batch.Faults), 1)
-		require.Equal(t, 2, b.outputs(ref.Tenant), "one output and one error file are visible")
+	const beds = 4
+	for first := range beds {
+		t.Run(fmt.Sprint(first), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.sweep()
+			b.work(8)
+			for n := 2 + first; n < 24; n += beds {
+				b.killAt(n)
+			}
+		})
 	}
+}
+
+// killAt kills two conductors at their n-th call.
+func (b *bed) killAt(n int) {
+	t := b.t
+	t.Helper()
+	ref := b.submit(request(1, "one")+request(2, "bad")+request(3, "one")+request(4, "two"), func(b *completion.Batch) { b.Tenant, b.Deduplicate = fmt.Sprint("t", n), n%3 == 0 })
+	b.kill(ref, 2, func() int { return n })
+	stop := b.conduct(func(s *setting) { s.TTL = leaseTime })
+	batch := b.await(ref, "ended", func(b completion.Batch) bool { return b.State.Final() })
+	stop()
+	require.Equal(t, completion.BatchCompleted, batch.State)
+	require.Equal(t, completion.Counts{Total: 4, Completed: 3, Failed: 1}, batch.Counts, n)
+	require.LessOrEqual(t, len(b.told(ref)), 4)
+	require.Len(t, b.rows(ref.Tenant, batch.Output), 3)
+	require.Len(t, b.rows(ref.Tenant, batch.Faults), 1)
+	require.Equal(t, 2, b.outputs(ref.Tenant), "one output and one error file are visible")
 }
 
 func TestConductor_I1_KilledWhileItEnds(t *testing.T) {
@@ -78,7 +91,7 @@ func TestConductor_I1_KilledWhileItEnds(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			b.sweep()
-			b.work(4)
+			b.work(4, slow(20*time.Millisecond))
 			ref := b.submit(lines(800), func(b *completion.Batch) {
 				if to == completion.BatchExpired {
 					b.Deadline = time.Now().Add(2 * time.Second)
@@ -108,15 +121,15 @@ func TestConductor_Stopped(t *testing.T) {
 	b := setup(t)
 	b.sweep() // for what a stop leaves between feeding and enqueueing
 	w := b.work(8)
-	ref := b.submit(lines(1000))
+	ref := b.submit(lines(250))
 	for range 5 {
 		stop := b.conduct(func(s *setting) { s.TTL = time.Hour })     // or the next one would wait for the lease
 		time.Sleep(time.Duration(100+rand.N(200)) * time.Millisecond) // to be stopped somewhere in the middle
 		stop()
 	}
 	b.conduct()
-	b.exact(ref, 1000)
-	require.Equal(t, 1000, w.runs())
+	b.exact(ref, 250)
+	require.Equal(t, 250, w.runs())
 }
 
 func TestConductor_Two(t *testing.T) {
@@ -140,17 +153,17 @@ func TestConductor_I1_QueueIsWiped(t *testing.T) {
 	b := setup(t)
 	b.sweep()
 	b.conduct()
-	w := b.work(8)
+	w := b.work(4, slow(10*time.Millisecond))
 	client, err := b.back.Redis(1)
 	require.NoError(t, err)
 	defer client.Close()
-	ref := b.submit(lines(1000))
-	for _, n := range []int{100, 500} {
+	ref := b.submit(lines(800))
+	for _, n := range []int{50, 400} {
 		b.await(ref, "some have ended", func(b completion.Batch) bool { return b.Counts.Completed >= n })
 		require.NoError(t, client.FlushAll(t.Context()).Err())
 	}
-	b.exact(ref, 1000)
-	require.Equal(t, 1000, w.runs())
+	b.exact(ref, 800)
+	require.Equal(t, 800, w.runs())
 }
 
 func TestConductor_RingsAreLost(t *testing.T) {
@@ -169,21 +182,21 @@ func TestConductor_LogIsAway(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			b.sweep()
-			b.work(16)
+			b.work(4, slow(10*time.Millisecond))
 			ref := completion.Ref{}
 			log := &flaky{Events: b.back.Log, ref: func(completion.Event) completion.Ref { return ref }}
 			log.deed.Store(deed)
 			away := func(s *setting) { s.Events = log }
-			ref = b.submit(lines(800))
+			ref = b.submit(lines(1000))
 			stop := b.conduct(away)
 			b.await(ref, "begun", func(b completion.Batch) bool { return b.Counts.Completed > 20 })
 			log.off.Store(true)
-			b.await(ref, "it goes on", func(b completion.Batch) bool { return b.Counts.Completed > b.Checkpoint.Told.Len()+200 })
+			b.await(ref, "it goes on", func(b completion.Batch) bool { return b.Counts.Completed > b.Checkpoint.Told.Len()+100 })
 			stop()
 			stop = b.conduct(away)
-			b.await(ref, "the next goes on", func(b completion.Batch) bool { return b.Counts.Completed > b.Checkpoint.Told.Len()+300 && b.Epoch > 1 })
+			b.await(ref, "the next goes on", func(b completion.Batch) bool { return b.Counts.Completed > b.Checkpoint.Told.Len()+150 && b.Epoch > 1 })
 			log.off.Store(false)
-			b.exact(ref, 800)
+			b.exact(ref, 1000)
 			stop()
 		})
 	}
@@ -194,17 +207,17 @@ func TestConductor_LogIsLost(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.conduct()
-	b.work(8)
+	b.work(4, slow(10*time.Millisecond))
 	b.run(b.back.Log.ServeReplay) // creates the streams again
-	ref := b.submit(lines(1000))
-	b.await(ref, "begun", func(b completion.Batch) bool { return b.Counts.Completed > 100 })
+	ref := b.submit(lines(800))
+	b.await(ref, "begun", func(b completion.Batch) bool { return b.Counts.Completed > 50 })
 	last := b.lose(ref)
 	batch := b.ended(ref, completion.BatchCompleted)
-	require.Equal(t, completion.Counts{Total: 1000, Completed: 1000}, batch.Counts)
+	require.Equal(t, completion.Counts{Total: 800, Completed: 800}, batch.Counts)
 	records := b.records(ref)
 	require.Equal(t, completion.EventStarted, records[0].Type)
 	require.Greater(t, records[0].Seq, last)
-	require.Less(t, len(b.told(ref)), 1000, "what was told before is not told again")
+	require.Less(t, len(b.told(ref)), 800, "what was told before is not told again")
 }
 
 // lose deletes all streams, and returns the seq up to which the log of the batch went.
@@ -227,8 +240,8 @@ func (b *bed) lose(ref completion.Ref) (last int64) {
 func TestConductor_Fair(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.submit(strings.Repeat("{}\n", 60_000))
-	b.submit(lines(20_000))
+	b.submit(strings.Repeat("{}\n", 20_000))
+	b.submit(lines(3000))
 	var refs []completion.Ref
 	for range 12 {
 		refs = append(refs, b.submit(lines(100)))
