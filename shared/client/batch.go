@@ -145,6 +145,13 @@ func (c *Client) RetryBatch(ctx context.Context, id string) (b Batch, created bo
 	return b, created, err
 }
 
+// BatchCredential asks for a credential that opens the batch's stream.
+func (c *Client) BatchCredential(ctx context.Context, id string) (Credential, error) {
+	var cred Credential
+	err := c.call(ctx, http.MethodPost, batchPath(id)+"/credential", nil, nil, &cred)
+	return cred, err
+}
+
 // BatchLine is what has become of one line of a batch, as its output, its error file, its results and its events have it.
 type BatchLine struct {
 	Line      int           `json:"line"` // its number, from 1; 0 in files, which do not say it

@@ -162,3 +162,24 @@ func TestBatchResults(t *testing.T) {
 		require.EqualError(t, err, "the server answered 404 Not Found [404 ]")
 	}
 }
+
+func TestBatchCredential(t *testing.T) {
+	t.Parallel()
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost || r.URL.Path != "/v1/batches/batch_1/credential" {
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprint(w, `{"error":{"message":"No such batch.","param":null,"code":"not_found"}}`)
+			return
+		}
+		fmt.Fprint(w, `{"subject":"completions.local.batch_1","websocket_url":"ws://127.0.0.1:1","credential":"c","expires_at":"2026-01-01T00:00:00Z"}`)
+	})
+	got, err := c.BatchCredential(t.Context(), "batch_1")
+	require.NoError(t, err)
+	require.Equal(t, Credential{
+		Subject: "completions.local.batch_1",
+		Stream:  Stream{WebSocketURL: "ws://127.0.0.1:1", Credential: "c", ExpiresAt: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)},
+	}, got)
+	for _, err := range c.ViewBatch(t.Context(), "batch_2", 0) {
+		require.EqualError(t, err, "No such batch. [404 not_found]", "no credential, no events")
+	}
+}

@@ -1,6 +1,6 @@
 // Package client is the typed Go client of the HTTP API. Errors that the API answers are of type *Error. Following a
-// job or a batch, over HTTP (Follow, FollowBatch) or NATS (View), resumes by itself after a broken connection; the state to resume anywhere is one
-// number, the seq of the last event.
+// job or a batch, over HTTP (Follow, FollowBatch) or NATS (View, ViewBatch), resumes by itself after a broken connection;
+// the state to resume anywhere is one number, the seq of the last event.
 package client
 
 import (

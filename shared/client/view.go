@@ -20,10 +20,22 @@ import (
 // where it was when a connection breaks or a credential ends. It ends with an *Error when the API refuses to give one. An
 // installation that does not serve NATS to clients answers 404; Follow works there.
 func (c *Client) View(ctx context.Context, id string, after int64) iter.Seq2[completion.Event, error] {
+	return view(ctx, id, c.Credential, after)
+}
+
+// ViewBatch is View for the events of a batch, which are those of FollowBatch.
+func (c *Client) ViewBatch(ctx context.Context, id string, after int64) iter.Seq2[completion.Event, error] {
+	return view(ctx, id, c.BatchCredential, after)
+}
+
+// ask gets a credential for one job or batch, another one each time.
+type ask func(ctx context.Context, id string) (Credential, error)
+
+func view(ctx context.Context, id string, a ask, after int64) iter.Seq2[completion.Event, error] {
 	return func(yield func(completion.Event, error) bool) {
 		ctx, end := context.WithCancelCause(ctx)
 		defer end(nil)
-		nc, ref, err := c.connect(ctx, id, end)
+		nc, ref, err := connect(ctx, id, a, end)
 		if err != nil {
 			yield(completion.Event{}, err)
 			return
@@ -41,9 +53,9 @@ func (c *Client) View(ctx context.Context, id string, after int64) iter.Seq2[com
 	}
 }
 
-// connect connects to where the job's events are. An API that refuses a further credential calls end.
-func (c *Client) connect(ctx context.Context, id string, end context.CancelCauseFunc) (*nats.Conn, completion.Ref, error) {
-	first, err := c.Credential(ctx, id)
+// connect connects to where the events are. An API that refuses a further credential calls end.
+func connect(ctx context.Context, id string, a ask, end context.CancelCauseFunc) (*nats.Conn, completion.Ref, error) {
+	first, err := a(ctx, id)
 	if err != nil {
 		return nil, completion.Ref{}, err
 	}
@@ -58,7 +70,7 @@ func (c *Client) connect(ctx context.Context, id string, end context.CancelCause
 			used = true
 			return first.Credential, nil
 		}
-		next, err := c.Credential(ctx, id)
+		next, err := a(ctx, id)
 		var refused *Error
 		if errors.As(err, &refused) && refused.Status < http.StatusInternalServerError && refused.Status != http.StatusTooManyRequests {
 			end(err)

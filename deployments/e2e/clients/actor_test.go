@@ -153,7 +153,7 @@ func (g goClient) stream(in *installation) *proxy {
 }
 
 func (goClient) can(act string) bool {
-	return act != "text" && act != "follow_with" && act != "result"
+	return act != "text" && act != "follow_with" && act != "follow_batch_with" && act != "result"
 }
 
 func (g goClient) act(t *testing.T, _ *installation, p plan) iter.Seq[line] {
@@ -163,11 +163,7 @@ func (g goClient) act(t *testing.T, _ *installation, p plan) iter.Seq[line] {
 		c, err := client.New(p.Base, &http.Client{Transport: transport})
 		require.NoError(t, err)
 		c = c.WithKey(p.Key)
-		follow := c.Follow
-		if g.native {
-			follow = c.View
-		}
-		for l, err := range goActs[p.Act](t.Context(), goActor{c, follow}, p) {
+		for l, err := range goActs[p.Act](t.Context(), goActor{c, g.follow(c, p.Act)}, p) {
 			if err == nil && !yield(l) {
 				return
 			}
@@ -177,6 +173,20 @@ func (g goClient) act(t *testing.T, _ *installation, p plan) iter.Seq[line] {
 			}
 		}
 		yield(line{Ended: true})
+	}
+}
+
+// follow is c's way to do act, if that is to follow.
+func (g goClient) follow(c *client.Client, act string) func(context.Context, string, int64) iter.Seq2[completion.Event, error] {
+	switch batch := act == "follow_batch"; {
+	case batch && g.native:
+		return c.ViewBatch
+	case batch:
+		return c.FollowBatch
+	case g.native:
+		return c.View
+	default:
+		return c.Follow
 	}
 }
 
@@ -195,7 +205,8 @@ type goActor struct {
 }
 
 var goActs = map[string]func(context.Context, goActor, plan) iter.Seq2[line, error]{
-	"follow": goFollow,
+	"follow":       goFollow,
+	"follow_batch": goFollow,
 	"submit": func(ctx context.Context, c goActor, p plan) iter.Seq2[line, error] {
 		return func(yield func(line, error) bool) {
 			for _, r := range p.Requests {

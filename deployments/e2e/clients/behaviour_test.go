@@ -22,6 +22,8 @@ type row struct {
 	Name    string   `json:"name"`
 	Model   string   `json:"model"`
 	Submit  []string `json:"submit"`
+	Lines   int      `json:"lines"`
+	Log     []entry  `json:"log"`
 	Act     string   `json:"act"`
 	Disturb struct {
 		Kind    string `json:"kind"`
@@ -34,8 +36,16 @@ type row struct {
 		Attempts int              `json:"attempts"`
 		Resets   *int             `json:"resets"`
 		Jobs     *int             `json:"jobs"`
+		Seen     []int64          `json:"seen"`
 		Error    *failure         `json:"error"`
 	} `json:"expect"`
+}
+
+// entry is an event of a log that is told to clients.
+type entry struct {
+	Type    completion.EventType `json:"type"`
+	Seq     int64                `json:"seq"`
+	Attempt int                  `json:"attempt"`
 }
 
 func table(t *testing.T) []row {
@@ -56,7 +66,7 @@ func TestBehaviour(t *testing.T) {
 	t.Parallel()
 	for _, r := range table(t) {
 		for name, a := range actors {
-			if a.can(r.Act) {
+			if a.can(r.Act) && r.Log == nil {
 				t.Run(r.Name+"/"+name, func(t *testing.T) {
 					t.Parallel()
 					newScene(t, r, a).play(t)
@@ -72,6 +82,7 @@ type scene struct {
 	actor actor
 	in    *installation
 	job   client.Job
+	batch client.Batch
 	lines int // that the client has said
 	hits  int // connections that were cut
 
@@ -88,7 +99,7 @@ func newScene(t *testing.T, r row, a actor) *scene {
 }
 
 func (s *scene) play(t *testing.T) {
-	p := plan{Base: s.actor.base(s.in), Key: s.in.key, Act: s.Act, ID: "job_unknown"}
+	p := plan{Base: s.actor.base(s.in), Key: s.in.key, Act: s.Act, ID: "unknown"}
 	for _, directives := range s.Submit {
 		p.Requests, p.Once = append(p.Requests, request(directives)), "once"
 	}
@@ -112,7 +123,10 @@ func (s *scene) play(t *testing.T) {
 func (s *scene) prepare(t *testing.T, p *plan) (begin func()) {
 	t.Helper()
 	begin = func() {}
-	if s.Model == "" {
+	switch {
+	case s.Lines > 0:
+		return s.prepareBatch(t, p)
+	case s.Model == "":
 		return begin
 	}
 	release := begin
@@ -193,7 +207,7 @@ func (s *scene) check(t *testing.T) {
 		}
 	}
 	require.Equal(t, s.Expect.Error, s.failure)
-	if s.Disturb.Outlast {
+	if s.Disturb.Outlast && s.Lines == 0 {
 		require.True(t, s.job.Stream.ExpiresAt.Before(time.Now()), "the credential has ended")
 	}
 	if s.Disturb.Kind == "cut" {
@@ -206,7 +220,10 @@ func (s *scene) check(t *testing.T) {
 		}
 		require.Len(t, ids, *s.Expect.Jobs)
 	}
-	if s.Expect.Final != "" {
+	switch {
+	case s.Lines > 0:
+		s.checkBatch(t)
+	case s.Expect.Final != "":
 		s.checkJob(t)
 	}
 }

@@ -1,8 +1,10 @@
 package clients_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -12,12 +14,14 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
 
 	"sluice/deployments/standalone"
 	"sluice/shared/client"
+	"sluice/shared/completion"
 )
 
 // installation is an all-in-one that can be restarted, behind addresses that stay.
@@ -30,6 +34,9 @@ type installation struct {
 	pages string // origin of the browser's page, which passes requests on to the API
 	now   atomic.Pointer[running]
 }
+
+// credentialAge is how long an installation's credentials are valid.
+const credentialAge = 5 * time.Second
 
 // running is one life of an installation.
 type running struct {
@@ -55,7 +62,7 @@ func (in *installation) start(t *testing.T) {
 	require.NoError(t, err)
 	_, err = parser.Parse([]string{
 		"--http-addr=127.0.0.1:0", "--nats-addr=127.0.0.1:0", "--websocket-addr=127.0.0.1:0", "--data-dir=" + in.data,
-		"--drain-limit=100ms", "--retry-base=10ms", "--credential-ttl=5s", "--interactive-slots=1", "--interactive-attempts=2",
+		"--drain-limit=100ms", "--retry-base=10ms", "--credential-ttl=" + credentialAge.String(), "--interactive-slots=1", "--interactive-attempts=2", "--batch-slots=1",
 		"--websocket-origins=" + in.pages, "--public-websocket-url=ws://" + in.ws.address(), "--public-nats-url=nats://" + in.nats.address(),
 	})
 	require.NoError(t, err)
@@ -119,6 +126,20 @@ func (in *installation) submit(t *testing.T, directives string) client.Job {
 	job, err := in.api().Submit(t.Context(), client.Submission{Request: request(directives)})
 	require.NoError(t, err)
 	return job
+}
+
+// batch makes a batch of so many lines that all ask the same.
+func (in *installation) batch(t *testing.T, lines int, directives string) client.Batch {
+	t.Helper()
+	var input bytes.Buffer
+	for n := range lines {
+		fmt.Fprintf(&input, `{"custom_id":"line %d","method":"POST","url":%q,"body":%s}`+"\n", n+1, completion.EndpointChat, request(directives))
+	}
+	file, err := in.api().UploadFile(t.Context(), client.Upload{Name: "input.jsonl", Purpose: completion.PurposeBatch, Content: &input})
+	require.NoError(t, err)
+	batch, err := in.api().CreateBatch(t.Context(), client.BatchCreation{InputFileID: file.ID, Endpoint: completion.EndpointChat, Window: "1h"})
+	require.NoError(t, err)
+	return batch
 }
 
 // hold takes the worker's only slot until it is released, so that jobs wait.

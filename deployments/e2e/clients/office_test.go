@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,10 +17,13 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 	"github.com/stretchr/testify/require"
+	"github.com/tidwall/gjson"
+
+	"sluice/shared/completion"
 )
 
-// office stands in for an installation whose credentials end after seconds: a real NATS server that checks them, and a
-// job that says one event after the other.
+// office stands in for an installation whose credentials end after seconds, or whose log has holes: a real NATS server that
+// checks credentials, and a job or batch that says one event after the other.
 type office struct {
 	account nkeys.KeyPair
 	life    time.Duration
@@ -27,6 +31,7 @@ type office struct {
 	api     *httptest.Server
 	refuse  func(n int64) int // HTTP status of the n-th renewal (from 1), if it is not to succeed
 	stale   bool              // the first credential has ended
+	script  []json.RawMessage // what the job says; default: officeEvents without a hole
 	renewed atomic.Int64
 	mu      sync.Mutex
 	log     []json.RawMessage // what the job has said
@@ -40,6 +45,9 @@ const (
 
 func startOffice(t *testing.T, o *office) *office {
 	t.Helper()
+	if o.script == nil {
+		o.script = answer()
+	}
 	operator, err := nkeys.CreateOperator()
 	require.NoError(t, err)
 	o.account, err = nkeys.CreateAccount()
@@ -107,15 +115,18 @@ func (o *office) serveReplays(t *testing.T, s *server.Server) {
 
 func (o *office) past(question []byte) []byte {
 	var q struct {
-		From int `json:"from"`
+		From int64 `json:"from"`
 	}
 	if json.Unmarshal(question, &q) != nil || q.From < 1 {
 		return []byte(`{"error":{"code":"invalid_request","message":"no","retryable":false}}`)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	events := o.log[min(q.From-1, len(o.log)):]
-	answer, err := json.Marshal(map[string]any{"events": events, "more": false, "done": len(o.log) == officeEvents, "cursor": "x"})
+	first := slices.IndexFunc(o.log, func(e json.RawMessage) bool { return gjson.GetBytes(e, "seq").Int() >= q.From })
+	if first < 0 {
+		first = len(o.log)
+	}
+	answer, err := json.Marshal(map[string]any{"events": o.log[first:], "more": false, "done": len(o.log) == len(o.script), "cursor": "x"})
 	if err != nil {
 		panic(err) // it is made of JSON
 	}
@@ -130,15 +141,7 @@ func (o *office) speak(nc *nats.Conn, asked, stopped <-chan struct{}) {
 	case <-stopped:
 		return
 	}
-	for seq := 1; seq <= officeEvents; seq++ {
-		kind := "delta"
-		switch seq {
-		case 1:
-			kind = "started"
-		case officeEvents:
-			kind = "completed"
-		}
-		event := fmt.Appendf(nil, `{"type":%q,"seq":%d,"attempt":1,"at":"2026-01-01T00:00:00Z"}`, kind, seq)
+	for _, event := range o.script {
 		o.mu.Lock()
 		o.log = append(o.log, event)
 		o.mu.Unlock()
@@ -149,6 +152,20 @@ func (o *office) speak(nc *nats.Conn, asked, stopped <-chan struct{}) {
 			return
 		}
 	}
+}
+
+// answer is what a job says of which nothing is lost.
+func answer() []json.RawMessage {
+	script := make([]json.RawMessage, officeEvents)
+	for i := range script {
+		script[i] = said("delta", int64(i+1), 1)
+	}
+	script[0], script[officeEvents-1] = said("started", 1, 1), said("completed", officeEvents, 1)
+	return script
+}
+
+func said(kind completion.EventType, seq int64, attempt int) json.RawMessage {
+	return fmt.Appendf(nil, `{"type":%q,"seq":%d,"attempt":%d,"at":"2026-01-01T00:00:00Z"}`, kind, seq, attempt)
 }
 
 // credential mints what lets a viewer read the job, and for that long only.

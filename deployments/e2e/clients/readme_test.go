@@ -44,9 +44,11 @@ func TestReadme_ExamplesRun(t *testing.T) {
 		regexp.QuoteMeta(answer),
 		fmt.Sprintf(`used \d+ tokens\ncompleted %d characters`, len(answer)),
 		regexp.QuoteMeta(answer),
+		`line 1 200\n1 of 1`,
 		"404 not_found",
 	}
 	in := setup(t)
+	batch := in.batch(t, 1, "tokens=5&tps=0")
 	all := examples(t, "http://"+in.http.address())
 	require.Len(t, all, len(want))
 	for i, example := range all {
@@ -54,7 +56,7 @@ func TestReadme_ExamplesRun(t *testing.T) {
 			t.Parallel()
 			path := keep(t, fmt.Sprintf("example-%d.mjs", i+1), `import "./websocket.mjs";`+"\n"+example)
 			cmd := exec.CommandContext(t.Context(), "node", path)
-			cmd.Env = append(os.Environ(), "SLUICE_API_KEY="+in.key)
+			cmd.Env = append(os.Environ(), "SLUICE_API_KEY="+in.key, "BATCH="+batch.ID)
 			cmd.Stderr = t.Output()
 			out, err := cmd.Output()
 			require.NoError(t, err)

@@ -1,7 +1,8 @@
+import type { Batch, BatchEvent } from "./batch.js";
 import type { WebSocketConstructor } from "./connection.js";
 import { SluiceError } from "./error.js";
 import type { JobEvent } from "./events.js";
-import { followWith } from "./follow.js";
+import { followBatchWith, followWith, type FollowSource } from "./follow.js";
 import { HTTP } from "./http.js";
 import { textOf, type TextPart } from "./text.js";
 import type { CallOptions, Credential, Job, Submission } from "./types.js";
@@ -18,7 +19,7 @@ export interface SluiceOptions {
   WebSocket?: WebSocketConstructor | undefined;
 }
 
-interface FollowJobOptions extends CallOptions {
+interface FollowCallOptions extends CallOptions {
   /** The seq after which to begin; default 0: from the start. */
   after?: number | undefined;
 }
@@ -62,13 +63,10 @@ export class Sluice {
    * Yields a job's events over NATS WebSocket, in order and each once, and ends after the final one. It connects again
    * where a connection breaks, until the signal says otherwise. Leaving the loop frees the connection.
    */
-  async *follow(jobOrId: Job | string, options: FollowJobOptions = {}): AsyncGenerator<JobEvent, void, undefined> {
+  async *follow(jobOrId: Job | string, options: FollowCallOptions = {}): AsyncGenerator<JobEvent, void, undefined> {
     const id = typeof jobOrId === "string" ? jobOrId : jobOrId.id;
-    const { subject, websocket_url, credential, expires_at } = submitted(jobOrId) ?? await this.credential(id, options);
-    if (!websocket_url) throw new SluiceError("This installation offers no WebSocket.", { code: "no_websocket", retryable: false });
-    yield* followWith({
-      subject, websocketURL: websocket_url, credential, expiresAt: expires_at, renew: (signal) => this.credential(id, { signal }),
-    }, { ...options, WebSocket: this.#webSocket });
+    const source = from(submitted(jobOrId) ?? await this.credential(id, options), (signal) => this.credential(id, { signal }));
+    yield* followWith(source, { ...options, WebSocket: this.#webSocket });
   }
 
   /** The text of a job's first choice as it comes, for a user interface; see textOf. */
@@ -86,6 +84,28 @@ export class Sluice {
       await pause(backOff(n), options.signal);
     }
   }
+
+  getBatch(id: string, options: CallOptions = {}): Promise<Batch> {
+    return this.#http.call({ method: "GET", path: batchPath(id), signal: options.signal });
+  }
+
+  /** A new credential for one batch, for a browser that must not have the key. */
+  batchCredential(id: string, options: CallOptions = {}): Promise<Credential> {
+    return this.#http.call({ method: "POST", path: batchPath(id) + "/credential", signal: options.signal });
+  }
+
+  /** Yields a batch's events as follow does a job's. */
+  async *followBatch(batchOrId: Batch | string, options: FollowCallOptions = {}): AsyncGenerator<BatchEvent, void, undefined> {
+    const id = typeof batchOrId === "string" ? batchOrId : batchOrId.id;
+    const source = from(await this.batchCredential(id, options), (signal) => this.batchCredential(id, { signal }));
+    yield* followBatchWith(source, { ...options, WebSocket: this.#webSocket });
+  }
+}
+
+/** What it takes to follow with a credential. */
+function from({ subject, websocket_url, credential, expires_at }: Credential, renew: FollowSource["renew"]): FollowSource {
+  if (!websocket_url) throw new SluiceError("This installation offers no WebSocket.", { code: "no_websocket", retryable: false });
+  return { subject, websocketURL: websocket_url, credential, expiresAt: expires_at, renew };
 }
 
 /** The credential that came with a job: only just submitted or retried ones have it. */
@@ -97,4 +117,8 @@ function submitted(job: Job | string): Credential | undefined {
 
 function path(id: string): string {
   return "/v1/jobs/" + encodeURIComponent(id);
+}
+
+function batchPath(id: string): string {
+  return "/v1/batches/" + encodeURIComponent(id);
 }

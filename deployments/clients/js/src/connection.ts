@@ -4,7 +4,7 @@ import {
 } from "@nats-io/nats-core";
 import type { Access } from "./credential.js";
 import { SluiceError } from "./error.js";
-import type { JobEvent } from "./events.js";
+import type { LogEvent } from "./events.js";
 
 /** What makes a WebSocket: the browser's own, or one of the same behaviour. */
 export type WebSocketConstructor = new (url: string) => WebSocket;
@@ -25,19 +25,19 @@ export class ConnectionLost extends Error {
 
 /** An answer about the past. */
 export interface Page {
-  events?: JobEvent[];
+  events?: LogEvent[];
   more?: boolean;
   done?: boolean;
   cursor?: string;
   error?: { code: string; message: string; retryable: boolean };
 }
 
-/** One connection that hears one job. It is not made again when it breaks. */
+/** One connection that hears one job or batch. It is not made again when it breaks. */
 export class Connection {
   readonly #nats: NatsConnection;
-  readonly #job: string;
+  readonly #log: string;
   readonly #inbox: string;
-  #live: JobEvent[] = [];
+  #live: LogEvent[] = [];
   #sizes: number[] = [];
   #held = 0;
   #dropped = false;
@@ -54,8 +54,8 @@ export class Connection {
 
   private constructor(nats: NatsConnection, subject: string) {
     this.#nats = nats;
-    this.#job = subject.slice("completions.".length);
-    this.#inbox = `rp.${this.#job}.${randomToken()}`;
+    this.#log = subject.slice("completions.".length);
+    this.#inbox = `rp.${this.#log}.${randomToken()}`;
     nats.subscribe(subject, { callback: (error, msg) => this.#take(error, () => this.#hearLive(msg)) });
     nats.subscribe(`${this.#inbox}.*`, { callback: (error, msg) => this.#take(error, () => this.#hearAnswer(msg)) });
     void nats.closed().then((cause) => this.#fail(new ConnectionLost(cause)));
@@ -76,7 +76,7 @@ export class Connection {
   }
 
   /** The next live event; undefined after so many milliseconds, when some were dropped, or when it is retired. */
-  async hear(ms: number): Promise<JobEvent | undefined> {
+  async hear(ms: number): Promise<LogEvent | undefined> {
     await this.#until(() => this.#stale || this.#live.length > 0 || this.#dropped, ms);
     if (this.#stale) return undefined;
     const event = this.#live.shift();
@@ -89,7 +89,7 @@ export class Connection {
   async ask(from: number, cursor: string, ms: number): Promise<Page | "unserved" | undefined> {
     this.#answer = undefined;
     if (this.#failure === undefined) {
-      this.#nats.publish(`replay.${this.#job}`, JSON.stringify({ from, cursor }), { reply: `${this.#inbox}.${++this.#asked}` });
+      this.#nats.publish(`replay.${this.#log}`, JSON.stringify({ from, cursor }), { reply: `${this.#inbox}.${++this.#asked}` });
     }
     await this.#until(() => this.#stale || this.#answer !== undefined, ms);
     return this.#answer;
@@ -97,7 +97,7 @@ export class Connection {
 
   #take(error: Error | null, hear: () => void): void {
     try {
-      if (error) throw new SluiceError("The credential does not permit to follow this job.", { code: "permission_denied", retryable: false, cause: error });
+      if (error) throw new SluiceError("The credential does not permit to follow this.", { code: "permission_denied", retryable: false, cause: error });
       hear();
     } catch (failure) {
       this.#fail(failure instanceof Error ? failure : new Error(String(failure)));
@@ -110,7 +110,7 @@ export class Connection {
       this.#dropped = true;
       return;
     }
-    const event = msg.json<JobEvent>();
+    const event = msg.json<LogEvent>();
     this.#held += msg.data.length;
     this.#sizes.push(msg.data.length);
     this.#live.push(event);

@@ -16,7 +16,7 @@ const leastRenewal = 1_000; // milliseconds between two renewals
 const longestTimer = 2 ** 31 - 1;
 
 /**
- * Lease holds the access to one job and renews it before it ends. How long that is the client's clock says; where it is
+ * Lease holds the access to one log and renews it before it ends. How long that is the client's clock says; where it is
  * wrong, and where a laptop has slept, the server's refusal leads to a renewal too.
  */
 export class Lease {

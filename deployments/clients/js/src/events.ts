@@ -1,6 +1,8 @@
+import type { BatchEnded, BatchEvent } from "./batch.js";
 import type { Failure, JobState, Json } from "./types.js";
 
-interface Place {
+/** Where an event is in its log. */
+export interface Place {
   /** From 1 without gaps, across attempts: the state to resume anywhere. */
   seq: number;
   attempt: number;
@@ -68,6 +70,9 @@ export type FinalEvent = Completed | Failed | Cancelled | Expired;
 
 export type JobEvent = Started | Delta | Retrying | Storing | FinalEvent;
 
+/** What a log may hold: that of a job, or that of a batch. */
+export type LogEvent = JobEvent | BatchEvent;
+
 export interface Message {
   role?: string;
   content?: string | null;
@@ -104,8 +109,8 @@ export interface Completion {
   [more: string]: unknown;
 }
 
-/** Whether the event is the last of its job. */
-export function isFinal(event: JobEvent): event is FinalEvent {
+/** Whether the event is the last of its job or batch. */
+export function isFinal<E extends LogEvent>(event: E): event is Extract<E, FinalEvent | BatchEnded> {
   switch (event.type) {
     case "completed": case "failed": case "cancelled": case "expired":
       return true;

@@ -1,7 +1,8 @@
+import type { BatchEvent } from "./batch.js";
 import { Connection, ConnectionLost, type WebSocketConstructor } from "./connection.js";
 import { Lease } from "./credential.js";
 import { SluiceError } from "./error.js";
-import type { JobEvent } from "./events.js";
+import type { JobEvent, LogEvent } from "./events.js";
 import { Merge } from "./merge.js";
 import { Session } from "./session.js";
 import type { Credential } from "./types.js";
@@ -15,9 +16,9 @@ export interface FollowOptions {
   WebSocket?: WebSocketConstructor | undefined;
 }
 
-/** What it takes to follow one job without the API's key. */
+/** What it takes to follow one job or batch without the API's key. */
 export interface FollowSource {
-  /** completions.<tenant>.<job> */
+  /** completions.<tenant>.<job or batch> */
   subject: string;
   websocketURL: string;
   /** Missing: renew is asked for one as soon as the server has refused to do without. */
@@ -35,7 +36,16 @@ export interface FollowSource {
  * Yields a job's events, in order and each once, and ends after the final one. It connects again where a connection
  * breaks, until the signal says otherwise. Leaving the loop frees the connection.
  */
-export async function* followWith(source: FollowSource, options: FollowOptions = {}): AsyncGenerator<JobEvent, void, undefined> {
+export function followWith(source: FollowSource, options: FollowOptions = {}): AsyncGenerator<JobEvent, void, undefined> {
+  return read(source, options) as AsyncGenerator<JobEvent, void, undefined>; // the subject is a job's
+}
+
+/** Yields a batch's events as followWith does a job's. */
+export function followBatchWith(source: FollowSource, options: FollowOptions = {}): AsyncGenerator<BatchEvent, void, undefined> {
+  return read(source, options) as AsyncGenerator<BatchEvent, void, undefined>; // the subject is a batch's
+}
+
+async function* read(source: FollowSource, options: FollowOptions): AsyncGenerator<LogEvent, void, undefined> {
   const signal = options.signal ?? new AbortController().signal;
   const constructor = options.WebSocket ?? globalWebSocket();
   const merge = new Merge(options.after ?? 0);
@@ -74,10 +84,10 @@ function judge(error: unknown, lease: Lease): void {
   }
 }
 
-/** Follows over one connection, until the job has ended or a fresh credential calls for another connection. */
+/** Follows over one connection, until the log has ended or a fresh credential calls for another connection. */
 async function* connected(
   lease: Lease, subject: string, constructor: WebSocketConstructor, merge: Merge, signal: AbortSignal,
-): AsyncGenerator<JobEvent, void, undefined> {
+): AsyncGenerator<LogEvent, void, undefined> {
   signal.throwIfAborted();
   const connection = await Connection.open(await abortable(lease.current(), signal), subject, constructor, signal);
   const leave = () => connection.retire();

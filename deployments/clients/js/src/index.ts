@@ -1,3 +1,6 @@
+export type {
+  Batch, BatchEnded, BatchError, BatchEvent, BatchLine, BatchStarted, BatchState, BatchUsage, Lines, Progress,
+} from "./batch.js";
 export { Sluice } from "./client.js";
 export type { SluiceOptions } from "./client.js";
 export { SluiceError } from "./error.js";
@@ -6,7 +9,7 @@ export type {
   Cancelled, Chunk, ChunkChoice, Completed, Completion, Delta, Expired, Failed, FinalEvent, JobEvent, Message, Retrying,
   Started, Storing, Usage,
 } from "./events.js";
-export { followWith } from "./follow.js";
+export { followBatchWith, followWith } from "./follow.js";
 export type { FollowOptions, FollowSource } from "./follow.js";
 export { textOf } from "./text.js";
 export type { TextPart } from "./text.js";

@@ -1,4 +1,4 @@
-import { isFinal, type JobEvent } from "./events.js";
+import { isFinal, type LogEvent } from "./events.js";
 
 /**
  * Puts the past and the present together: whatever comes from either, in whatever order and how often, is passed on
@@ -7,7 +7,7 @@ import { isFinal, type JobEvent } from "./events.js";
 export class Merge {
   /** The seq of the latest event, or where the viewer began. */
   last: number;
-  /** The job has ended, and all of it was passed on. */
+  /** The job or batch has ended, and all of it was passed on. */
   done = false;
   #attempt = 0; // of that event; 0: not known
   #muted = false; // the text so far is not what the next delta adds to
@@ -17,7 +17,7 @@ export class Merge {
   }
 
   /** Takes the next event that is known to be stored, and returns it if it is to be passed on. */
-  add(event: JobEvent): JobEvent | undefined {
+  add(event: LogEvent): LogEvent | undefined {
     const final = isFinal(event);
     if (this.done || (event.seq <= this.last && !final)) return undefined;
     if (event.seq === this.last) { // the viewer has seen the end before
@@ -36,11 +36,12 @@ export class Merge {
 
   /**
    * Decides whether the event fits the text so far. A started or final event does, unless it is of an attempt that was
-   * given up; what follows a hole does not, nor what belongs to an attempt whose start the viewer has not seen.
+   * given up, and so do those of a batch, which each stand for themselves; what follows a hole does not, nor what belongs
+   * to an attempt whose start the viewer has not seen.
    */
-  #judge(event: JobEvent, hole: boolean): void {
+  #judge(event: LogEvent, hole: boolean): void {
     const other = this.#attempt !== 0 && event.attempt !== this.#attempt;
-    if (isFinal(event)) this.#muted = false;
+    if (isFinal(event) || event.type === "lines" || event.type === "progress") this.#muted = false;
     else if (event.type === "started") this.#muted = event.attempt < this.#attempt;
     else if (hole || (other && event.type !== "storing")) this.#muted = true;
   }

@@ -1,6 +1,6 @@
 import { ConnectionLost, type Connection, type Page } from "./connection.js";
 import { SluiceError } from "./error.js";
-import type { JobEvent } from "./events.js";
+import type { LogEvent } from "./events.js";
 import type { Merge } from "./merge.js";
 import { backOff, pause } from "./wait.js";
 
@@ -21,8 +21,8 @@ export class Session {
     this.#signal = signal;
   }
 
-  /** Ends with the job, or when the connection is retired. */
-  async *events(): AsyncGenerator<JobEvent, void, undefined> {
+  /** Ends with the log, or when the connection is retired. */
+  async *events(): AsyncGenerator<LogEvent, void, undefined> {
     yield* this.#past();
     while (!this.#ended) {
       const heard = await this.#connection.hear(silence);
@@ -36,13 +36,13 @@ export class Session {
     return this.#merge.done || this.#connection.retired;
   }
 
-  *#add(event: JobEvent): Generator<JobEvent, void, undefined> {
+  *#add(event: LogEvent): Generator<LogEvent, void, undefined> {
     const next = this.#merge.add(event);
     if (next !== undefined) yield next;
   }
 
   /** Looks for what is missing before an event that was heard. What the log does not have by then, it no longer has. */
-  async *#fill(heard: JobEvent): AsyncGenerator<JobEvent, void, undefined> {
+  async *#fill(heard: LogEvent): AsyncGenerator<LogEvent, void, undefined> {
     for (let n = 0; n < replicaTries; n++) {
       yield* this.#past();
       if (this.#ended || heard.seq <= this.#merge.last) return;
@@ -52,7 +52,7 @@ export class Session {
   }
 
   /** Asks until everything that is stored behind the latest event is there. */
-  async *#past(): AsyncGenerator<JobEvent, void, undefined> {
+  async *#past(): AsyncGenerator<LogEvent, void, undefined> {
     let failures = 0, unanswered = 0;
     while (!this.#ended) {
       const before = this.#merge.last;

@@ -1,6 +1,6 @@
 // Does with the client under test what a plan says, and says line by line what came of it. It runs in Node.js and in
 // browsers.
-import { followWith, Sluice, SluiceError, textOf } from "@sluice/client";
+import { followBatchWith, followWith, Sluice, SluiceError, textOf } from "@sluice/client";
 
 export async function run(plan, say, options = {}) {
   const now = Date.now;
@@ -20,12 +20,15 @@ const acts = {
     await tell(sluice, sluice.follow(await sluice.get(plan.id), { after: plan.after }), plan, say); // the others follow by id
   },
   async follow_with(sluice, plan, say, options) {
-    const first = await sluice.credential(plan.id);
-    const source = {
-      subject: first.subject, websocketURL: first.websocket_url, credential: first.credential, expiresAt: first.expires_at,
-      renew: async () => (await fetch(`${plan.base}/v1/jobs/${plan.id}/credential`, { method: "POST", headers: { Authorization: `Bearer ${plan.key}` } })).json(),
-    };
+    const source = sourceOf(await sluice.credential(plan.id), `${plan.base}/v1/jobs/${plan.id}`, plan.key);
     await tell(sluice, followWith(source, { after: plan.after, ...options }), plan, say);
+  },
+  async follow_batch(sluice, plan, say) {
+    await tell(sluice, sluice.followBatch(await sluice.getBatch(plan.id), { after: plan.after }), plan, say);
+  },
+  async follow_batch_with(sluice, plan, say, options) {
+    const source = sourceOf(await sluice.batchCredential(plan.id), `${plan.base}/v1/batches/${plan.id}`, plan.key);
+    await tell(sluice, followBatchWith(source, { after: plan.after, ...options }), plan, say);
   },
   async text(sluice, plan, say) {
     for await (const part of sluice.text(plan.id)) say({ part });
@@ -43,6 +46,14 @@ const acts = {
     say({ job: await sluice.retry(plan.id) });
   },
 };
+
+/** What a page has: the first credential, and whom to ask for more. */
+function sourceOf(first, address, key) {
+  return {
+    subject: first.subject, websocketURL: first.websocket_url, credential: first.credential, expiresAt: first.expires_at,
+    renew: async () => (await fetch(`${address}/credential`, { method: "POST", headers: { Authorization: `Bearer ${key}` } })).json(),
+  };
+}
 
 async function tell(sluice, events, plan, say) {
   for await (const event of events) {
