@@ -164,6 +164,10 @@ func (s *Store) updateMany(ctx context.Context, ids []string, values any, withou
 	return rows, err
 }
 
+// gather is the pause after a statement that many shared, in which more of them come together: a statement costs as much
+// as several rows do.
+const gather = 4 * time.Millisecond
+
 // maxTogether is the most that one statement does; more would only make each of them wait longer.
 const maxTogether = 128
 
@@ -230,6 +234,7 @@ func (c *crowd[A]) goOn() {
 	go func() {
 		for ; list != nil; list = c.next() {
 			c.run(list)
+			time.Sleep(gather)
 		}
 	}()
 }
