@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
@@ -67,6 +68,7 @@ func (c *testCrowd) ask(n int, name func(int) string) (list []completion.Job, er
 	}
 	close(c.open)
 	wg.Wait()
+	time.Sleep(gather) // the pause after the last statement
 	return list, errs
 }
 
@@ -171,6 +173,7 @@ func TestCrowd_CallerGone(t *testing.T) {
 		require.ErrorIs(t, gone, context.Canceled)
 		close(c.open)
 		wg.Wait()
+		time.Sleep(gather) // the pause after the last statement
 		require.Equal(t, []int{2}, c.sizes)
 	})
 }
