@@ -22,7 +22,7 @@ type Parts struct {
 	Bell   Bell
 	Files  Files
 	Models line.Models
-	Queued func(tenant string) int // how many jobs of the tenant may wait in a lane; 0: any number
+	Limits Limits
 	Log    *slog.Logger            // nil: slog.Default()
 }
 
@@ -198,7 +198,7 @@ func (c *Conductor) share(ctx context.Context) {
 		}
 		return
 	}
-	shares := divide(list, time.Now(), c.Queued)
+	shares := divide(list, time.Now(), func(tenant string) int { return c.Limits.Of(tenant).Queued })
 	c.shares.Store(&shares)
 	c.mu.Lock()
 	defer c.mu.Unlock()
