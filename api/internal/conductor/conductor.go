@@ -23,7 +23,7 @@ type Parts struct {
 	Files  Files
 	Models line.Models
 	Limits Limits
-	Log    *slog.Logger            // nil: slog.Default()
+	Log    *slog.Logger // nil: slog.Default()
 }
 
 // Config has a Conductor's times; the zero value means the defaults.
