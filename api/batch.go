@@ -12,6 +12,6 @@ func (a *API) conduct(ctx context.Context) error {
 	return conductor.New(conductor.Parts{
 		Store: a.back.Store, Queue: a.back.Queue, Events: a.back.Log, Bell: a.back.Bell, Files: a.blobs,
 		Models: catalog.New(a.back.Store, a.config.UnknownModels == PassUnknown),
-		Queued: func(tenant string) int { return a.back.Limit.Of(tenant).Queued }, Log: a.log,
+		Limits: a.back.Limit, Log: a.log,
 	}, conductor.Config{}).Run(ctx)
 }

@@ -1,5 +1,7 @@
 package completion
 
+import "strings"
+
 // Endpoint says which of the OpenAI endpoints a job's request is a body of, by its path.
 type Endpoint string
 
@@ -14,6 +16,15 @@ const (
 
 // Endpoints are all endpoints.
 var Endpoints = []Endpoint{EndpointChat, EndpointCompletions, EndpointEmbeddings, EndpointResponses}
+
+// EndpointNames are the names of all endpoints, for people.
+func EndpointNames() string {
+	names := make([]string, len(Endpoints))
+	for i, e := range Endpoints {
+		names[i] = string(e)
+	}
+	return strings.Join(names, ", ")
+}
 
 // Streams reports whether an answer of this endpoint comes in parts.
 func (e Endpoint) Streams() bool { return e != EndpointEmbeddings }

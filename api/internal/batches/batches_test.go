@@ -96,6 +96,8 @@ func TestCreate_Refuses(t *testing.T) {
 		require.Equal(t, c.param, failure.Get("param").String(), name)
 		require.Equal(t, "invalid_request", failure.Get("code").Str, name)
 	}
+	require.Equal(t, "The endpoint must be one of /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/responses; others are not served here.",
+		b.refused(http.StatusBadRequest, http.MethodPost, "/v1/batches", with(`"/v1/moderations"`, day, "")).Get("message").Str)
 	require.Equal(t, "invalid_json", b.refused(http.StatusBadRequest, http.MethodPost, "/v1/batches", "{").Get("code").Str)
 	b.refused(http.StatusUnsupportedMediaType, http.MethodPost, "/v1/batches", with(chat, day, ""), "Content-Type", "text/plain")
 	b.refused(http.StatusRequestEntityTooLarge, http.MethodPost, "/v1/batches", strings.Repeat(" ", 129<<10))

@@ -138,7 +138,7 @@ func field(b *completion.Batch, name string, v gjson.Result) (err error) {
 	case "endpoint":
 		b.Endpoint = completion.Endpoint(v.Str)
 		if v.Type != gjson.String || !slices.Contains(completion.Endpoints, b.Endpoint) {
-			err = completion.Invalid(name, "The endpoint must be one of %q; others are not served here.", completion.Endpoints)
+			err = completion.Invalid(name, "The endpoint must be one of %s; others are not served here.", completion.EndpointNames())
 		}
 	case "completion_window":
 		err = window(b, v)

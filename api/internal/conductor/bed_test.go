@@ -100,7 +100,7 @@ func (b *bed) conduct(change ...func(*setting)) (stop func()) {
 func (b *bed) conductUntil(ctx context.Context, change ...func(*setting)) <-chan error {
 	s := setting{Parts: conductor.Parts{
 		Store: b.back.Store, Queue: b.back.Queue, Events: b.back.Log, Bell: b.back.Bell, Files: b.files, Models: models{},
-		Queued: func(tenant string) int { return b.back.Limit.Of(tenant).Queued }, Log: b.log,
+		Limits: b.back.Limit, Log: b.log,
 	}, Config: conductor.Config{Look: time.Second}}
 	for _, c := range change {
 		c(&s)

@@ -22,8 +22,8 @@ type Parts struct {
 	Bell   Bell
 	Files  Files
 	Models line.Models
-	Queued func(tenant string) int // how many jobs of the tenant may wait in a lane; 0: any number
-	Log    *slog.Logger            // nil: slog.Default()
+	Limits Limits
+	Log    *slog.Logger // nil: slog.Default()
 }
 
 // Config has a Conductor's times; the zero value means the defaults.
@@ -198,7 +198,7 @@ func (c *Conductor) share(ctx context.Context) {
 		}
 		return
 	}
-	shares := divide(list, time.Now(), c.Queued)
+	shares := divide(list, time.Now(), func(tenant string) int { return c.Limits.Of(tenant).Queued })
 	c.shares.Store(&shares)
 	c.mu.Lock()
 	defer c.mu.Unlock()

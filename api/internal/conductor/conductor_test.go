@@ -123,6 +123,21 @@ func TestConductor_Invalid(t *testing.T) {
 	require.Empty(t, states)
 }
 
+// Who may submit so many bytes at once may not put more of them in a line.
+func TestConductor_TenantsBody(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	require.NoError(t, b.back.Store.SetLimits(t.Context(), "acme", completion.Limits{BodyBytes: 300}, time.Now()))
+	require.NoError(t, b.back.Limit.Read(t.Context()))
+	b.conduct()
+	batch := b.ended(b.submit(request(1, "a")+request(2, strings.Repeat("a", 300))), completion.BatchFailed)
+	require.Len(t, batch.Errors, 1)
+	require.Equal(t, 2, batch.Errors[0].Line)
+	require.Equal(t, "request_too_large", batch.Errors[0].Code)
+	other := b.submit(request(1, strings.Repeat("a", 300)), func(c *completion.Batch) { c.Tenant = "other" })
+	b.await(other, "in progress", func(c completion.Batch) bool { return c.State == completion.BatchInProgress })
+}
+
 func TestConductor_InvalidManyTimes(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -62,6 +62,11 @@ type Bell interface {
 	Cancel(ref completion.Ref)
 }
 
+// Limits knows what tenants may do; see limit.Book.
+type Limits interface {
+	Of(tenant string) completion.Limits
+}
+
 // Files has the content of files; see blob.Store.
 type Files interface {
 	Put(ctx context.Context, name string, r io.Reader) (bytes int64, err error)

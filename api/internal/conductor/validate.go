@@ -34,7 +34,7 @@ func (g *charge) validate(ctx context.Context) error {
 		return fmt.Errorf("open input: %w", err)
 	}
 	defer in.Close()
-	checker := line.NewChecker(g.b.Endpoint, g.Models)
+	checker := line.NewChecker(g.b.Endpoint, g.Models, g.Limits.Of(g.b.Tenant).BodyBytes)
 	faults := g.sheet("error")
 	defer faults.drop()
 	for l, err := range checker.Check(ctx, in) {

@@ -25,6 +25,7 @@ type Checker struct {
 	Errors []completion.LineError // the first completion.MaxBatchErrors faults; when there are more, the last entry says how many
 
 	endpoint completion.Endpoint
+	body     int64 // most bytes of one
 	models   Models
 	ids      map[[16]byte]int32 // number of the line that has it
 	known    map[string]model
@@ -39,9 +40,9 @@ type model struct {
 // maxKnown bounds how many answers of the catalog are remembered.
 const maxKnown = 1000
 
-// NewChecker returns a Checker of a file of requests to endpoint e.
-func NewChecker(e completion.Endpoint, m Models) *Checker {
-	return &Checker{endpoint: e, models: m, ids: map[[16]byte]int32{}, known: map[string]model{}}
+// NewChecker returns a Checker of a file of requests to endpoint e, whose bodies may have so many bytes; 0: as many as any may.
+func NewChecker(e completion.Endpoint, m Models, bytes int64) *Checker {
+	return &Checker{endpoint: e, body: bytes, models: m, ids: map[[16]byte]int32{}, known: map[string]model{}}
 }
 
 // Check reads a whole file and yields its lines as Read does, with the faults that only the file as a whole can show, or that
@@ -95,7 +96,10 @@ func (c *Checker) line(ctx context.Context, l *Line) *Fault {
 	}
 	f := c.unique(l)
 	if f == nil {
-		f = c.body(ctx, l)
+		f = c.size(l)
+	}
+	if f == nil {
+		f = c.model(ctx, l)
 	}
 	if f != nil {
 		f.CustomID = l.CustomID
@@ -112,9 +116,17 @@ func (c *Checker) unique(l *Line) *Fault {
 	return nil
 }
 
-// body checks what depends on the model.
-func (c *Checker) body(ctx context.Context, l *Line) *Fault {
-	m := c.model(ctx, l.Model)
+// size holds the line to what the tenant may submit.
+func (c *Checker) size(l *Line) *Fault {
+	if c.body > 0 && int64(len(l.Body)) > c.body {
+		return newFault(l.Number, CodeTooLarge, "body", "The body is too large: the tenant's limit is %d bytes.", c.body)
+	}
+	return nil
+}
+
+// model checks what depends on the model.
+func (c *Checker) model(ctx context.Context, l *Line) *Fault {
+	m := c.ask(ctx, l.Model)
 	if c.endpoint == completion.EndpointResponses {
 		if _, err := request.Response(gjson.ParseBytes(l.Body), "body", m.native); err != nil {
 			return faultOf(l.Number, err)
@@ -128,8 +140,8 @@ func (c *Checker) body(ctx context.Context, l *Line) *Fault {
 	return nil
 }
 
-// model asks the catalog, once for each model.
-func (c *Checker) model(ctx context.Context, name string) model {
+// ask asks the catalog, once for each model.
+func (c *Checker) ask(ctx context.Context, name string) model {
 	m, ok := c.known[name]
 	if !ok {
 		if len(c.known) >= maxKnown {

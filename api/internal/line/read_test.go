@@ -42,7 +42,7 @@ func lineOf(id, body string) string {
 // bad is what Checker says of the lines that are not good.
 func bad(t *testing.T, e completion.Endpoint, file io.Reader) (faults []completion.LineError, c *line.Checker) {
 	t.Helper()
-	c = line.NewChecker(e, &models{})
+	c = line.NewChecker(e, &models{}, 0)
 	for l, err := range c.Check(t.Context(), file) {
 		if err == nil {
 			continue
@@ -236,7 +236,7 @@ func (l *lines) Read(p []byte) (int, error) {
 func TestCheck_TooMany(t *testing.T) {
 	t.Parallel()
 	file := &lines{left: completion.MaxBatchLines + 7, text: func(int) string { return "{}\n" }}
-	c := line.NewChecker(completion.EndpointChat, &models{})
+	c := line.NewChecker(completion.EndpointChat, &models{}, 0)
 	var last *line.Fault
 	for _, err := range c.Check(t.Context(), file) {
 		last = line.AsFault(err)
@@ -253,12 +253,21 @@ func TestCheck_AsksOnce(t *testing.T) {
 	file := &lines{left: 100, text: func(n int) string {
 		return lineOf(fmt.Sprint(n), strings.Replace(chat, `"m"`, `"`+[]string{"m", "x"}[n%2]+`"`, 1)) + "\n"
 	}}
-	c := line.NewChecker(completion.EndpointChat, m)
+	c := line.NewChecker(completion.EndpointChat, m, 0)
 	for range c.Check(t.Context(), file) {
 	}
 	require.Equal(t, 50, c.Bad)
 	slices.Sort(m.asked)
 	require.Equal(t, []string{"m", "x"}, m.asked)
+}
+
+// A tenant's limit on what it submits holds for each line.
+func TestCheck_TenantsBody(t *testing.T) {
+	t.Parallel()
+	c := line.NewChecker(completion.EndpointChat, &models{}, int64(len(chat)))
+	for range c.Check(t.Context(), strings.NewReader(lineOf("a", chat)+"\n"+lineOf("b", " "+chat+" ")+"\n"+lineOf("c", strings.Replace(chat, "hi", "hi!", 1)))) {
+	}
+	require.Equal(t, []completion.LineError{{Code: line.CodeTooLarge, Param: "body", Line: 3, Message: fmt.Sprintf("The body is too large: the tenant's limit is %d bytes.", len(chat))}}, c.Errors)
 }
 
 // A line of a gigabyte is refused, the one after it is read, and little is held meanwhile.

@@ -103,7 +103,7 @@ func (j *Job) field(name string, v gjson.Result) (err error) {
 		}
 		j.Endpoint = completion.Endpoint(v.Str)
 		if v.Type != gjson.String || !slices.Contains(completion.Endpoints, j.Endpoint) {
-			err = completion.Invalid("endpoint", "The endpoint must be one of %q.", completion.Endpoints)
+			err = completion.Invalid("endpoint", "The endpoint must be one of %s.", completion.EndpointNames())
 		}
 	case "lane":
 		if v.Type == gjson.Null {
