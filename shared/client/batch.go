@@ -108,13 +108,7 @@ type BatchQuery struct {
 
 // Batches reads one page of batches, newest first and without their errors, and whether there are more.
 func (c *Client) Batches(ctx context.Context, q BatchQuery) (batches []Batch, more bool, err error) {
-	v := url.Values{}
-	if q.Limit > 0 {
-		v.Set("limit", strconv.Itoa(q.Limit))
-	}
-	if q.After != "" {
-		v.Set("after", q.After)
-	}
+	v := pageOf(q.After, q.Limit, false)
 	var page struct {
 		Data    []Batch `json:"data"`
 		HasMore bool    `json:"has_more"`

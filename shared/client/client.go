@@ -160,19 +160,28 @@ type Query struct {
 	After  string // the last id of the page before
 }
 
+// pageOf are the query parameters that page a list.
+func pageOf(after string, limit int, oldest bool) url.Values {
+	v := url.Values{}
+	if after != "" {
+		v.Set("after", after)
+	}
+	if limit > 0 {
+		v.Set("limit", strconv.Itoa(limit))
+	}
+	if oldest {
+		v.Set("order", "asc")
+	}
+	return v
+}
+
 // List reads one page of jobs, without their results, and whether there are more.
 func (c *Client) List(ctx context.Context, q Query) (jobs []Job, more bool, err error) {
-	v := url.Values{}
-	for name, value := range map[string]string{"state": string(q.State), "lane": string(q.Lane), "model": q.Model, "after": q.After} {
+	v := pageOf(q.After, q.Limit, q.Oldest)
+	for name, value := range map[string]string{"state": string(q.State), "lane": string(q.Lane), "model": q.Model} {
 		if value != "" {
 			v.Set(name, value)
 		}
-	}
-	if q.Limit > 0 {
-		v.Set("limit", strconv.Itoa(q.Limit))
-	}
-	if q.Oldest {
-		v.Set("order", "asc")
 	}
 	var page struct {
 		Data    []Job `json:"data"`

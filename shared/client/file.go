@@ -93,17 +93,9 @@ type FileQuery struct {
 
 // Files reads one page of files and whether there are more.
 func (c *Client) Files(ctx context.Context, q FileQuery) (files []File, more bool, err error) {
-	v := url.Values{}
-	for name, value := range map[string]string{"purpose": string(q.Purpose), "after": q.After} {
-		if value != "" {
-			v.Set(name, value)
-		}
-	}
-	if q.Limit > 0 {
-		v.Set("limit", strconv.Itoa(q.Limit))
-	}
-	if q.Oldest {
-		v.Set("order", "asc")
+	v := pageOf(q.After, q.Limit, q.Oldest)
+	if q.Purpose != "" {
+		v.Set("purpose", string(q.Purpose))
 	}
 	var page struct {
 		Data    []File `json:"data"`

@@ -98,20 +98,10 @@ type BatchQuery struct {
 func (s *Store) ListBatches(ctx context.Context, tenant string, q BatchQuery) (page []completion.Batch, more bool, err error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
-	limit := min(q.Limit, maxPage)
-	if limit <= 0 {
-		limit = defaultPage
-	}
 	var rows []batchRow
 	query := s.db.NewSelect().Model(&rows).ExcludeColumn("errors", "told").Where("tenant = ?", text(tenant))
-	if q.After != "" {
-		query = query.Where("id < ?", text(q.After))
-	}
-	if err := query.OrderExpr("id DESC").Limit(int64(limit) + 1).Scan(ctx); err != nil {
+	if more, err = scanPage(ctx, query, &rows, span{most(q.Limit, defaultPage, maxPage), q.After, true}); err != nil {
 		return nil, false, wrap(err, "list batches")
-	}
-	if more = len(rows) > limit; more {
-		rows = rows[:limit]
 	}
 	page, err = batches(rows)
 	return page, more, wrap(err, "list batches")

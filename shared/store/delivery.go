@@ -70,25 +70,17 @@ type DeliveryQuery struct {
 func (s *Store) Deliveries(ctx context.Context, tenant, webhook string, q DeliveryQuery) (page []completion.Delivery, next string, err error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
-	limit := q.Limit
-	if limit <= 0 {
-		limit = defaultPage
-	}
-	limit = min(limit, maxPage)
 	var rows []deliveryRow
 	query := s.db.NewSelect().Model(&rows).Where("webhook = ?", text(webhook)).Where("tenant = ?", text(tenant))
 	if q.State != "" {
 		query = query.Where("state = ?", text(q.State))
 	}
-	if q.After != "" {
-		query = query.Where("id < ?", text(q.After))
-	}
-	if err := query.OrderExpr("id DESC").Limit(int64(limit) + 1).Scan(ctx); err != nil {
+	more, err := scanPage(ctx, query, &rows, span{most(q.Limit, defaultPage, maxPage), q.After, true})
+	if err != nil {
 		return nil, "", wrap(err, "list deliveries of webhook %s", webhook)
 	}
-	if len(rows) > limit {
-		rows = rows[:limit]
-		next = rows[limit-1].ID
+	if more {
+		next = rows[len(rows)-1].ID
 	}
 	return deliveries(rows), next, nil
 }

@@ -125,29 +125,13 @@ const maxFiles = 10_000
 func (s *Store) ListFiles(ctx context.Context, tenant string, q FileQuery, at time.Time) (page []completion.File, more bool, err error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
-	limit := min(q.Limit, maxFiles)
-	if limit <= 0 {
-		limit = maxFiles
-	}
 	var rows []fileRow
 	query := shown(s.db.NewSelect().Model(&rows), tenant, at)
 	if q.Purpose != "" {
 		query = query.Where("purpose = ?", text(q.Purpose))
 	}
-	order, beyond := "id ASC", "id > ?"
-	if q.Newest {
-		order, beyond = "id DESC", "id < ?"
-	}
-	if q.After != "" {
-		query = query.Where(beyond, text(q.After))
-	}
-	if err := query.OrderExpr(order).Limit(int64(limit) + 1).Scan(ctx); err != nil {
-		return nil, false, wrap(err, "list files")
-	}
-	if more = len(rows) > limit; more {
-		rows = rows[:limit]
-	}
-	return files(rows), more, nil
+	more, err = scanPage(ctx, query, &rows, span{most(q.Limit, maxFiles, maxFiles), q.After, q.Newest})
+	return files(rows), more, wrap(err, "list files")
 }
 
 // DeleteFile takes a file from its tenant and returns it; DoomedFiles has it from then on. completion.ErrNotFound: as File.

@@ -32,19 +32,14 @@ const (
 func (s *Store) List(ctx context.Context, tenant string, q Query) (page []completion.Job, next string, err error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
-	limit := q.Limit
-	if limit <= 0 {
-		limit = defaultPage
-	}
-	limit = min(limit, maxPage)
 	var rows []jobRow
 	query := q.narrow(s.db.NewSelect().Model(&rows).ExcludeColumn(heavy...), tenant)
-	if err := query.Limit(int64(limit) + 1).Scan(ctx); err != nil {
+	more, err := scanPage(ctx, query, &rows, span{most(q.Limit, defaultPage, maxPage), q.After, !q.Oldest})
+	if err != nil {
 		return nil, "", wrap(err, "list jobs")
 	}
-	if len(rows) > limit {
-		rows = rows[:limit]
-		next = rows[limit-1].ID
+	if more {
+		next = rows[len(rows)-1].ID
 	}
 	page, err = jobs(rows)
 	return page, next, wrap(err, "list jobs")
@@ -67,12 +62,5 @@ func (q *Query) narrow(query *bun.SelectQuery, tenant string) *bun.SelectQuery {
 	if !q.CreatedBefore.IsZero() {
 		query = query.Where("created_at < ?", stamp(q.CreatedBefore))
 	}
-	order, beyond := "id DESC", "id < ?"
-	if q.Oldest {
-		order, beyond = "id ASC", "id > ?"
-	}
-	if q.After != "" {
-		query = query.Where(beyond, text(q.After))
-	}
-	return query.OrderExpr(order)
+	return query
 }

@@ -25,10 +25,6 @@ type StoredQuery struct {
 func (s *Store) ListStored(ctx context.Context, tenant string, q StoredQuery) (page []completion.Job, more bool, err error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
-	limit := min(max(q.Limit, 0), maxPage)
-	if limit == 0 {
-		limit = defaultPage
-	}
 	var rows []jobRow
 	query := s.db.NewSelect().Model(&rows).Where("tenant = ?", text(tenant)).Where("endpoint = ?", text(q.Endpoint)).
 		Where("stored").Where("batch IS NULL").Where("state = ?", completion.Completed)
@@ -39,18 +35,8 @@ func (s *Store) ListStored(ctx context.Context, tenant string, q StoredQuery) (p
 	if q.Model != "" {
 		query = query.Where("model = ?", text(q.Model))
 	}
-	order, beyond := "id ASC", "id > ?"
-	if q.Newest {
-		order, beyond = "id DESC", "id < ?"
-	}
-	if q.After != "" {
-		query = query.Where(beyond, text(q.After))
-	}
-	if err := query.OrderExpr(order).Limit(int64(limit) + 1).Scan(ctx); err != nil {
+	if more, err = scanPage(ctx, query, &rows, span{most(q.Limit, defaultPage, maxPage), q.After, q.Newest}); err != nil {
 		return nil, false, wrap(err, "list stored jobs")
-	}
-	if more = len(rows) > limit; more {
-		rows = rows[:limit]
 	}
 	page, err = jobs(rows)
 	return page, more, wrap(err, "list stored jobs")
