@@ -122,7 +122,7 @@ func (c *Client) CancelBatch(ctx context.Context, id string) (Batch, error) {
 	return c.batch(ctx, http.MethodPost, batchPath(id)+"/cancel", nil, nil)
 }
 
-// PauseBatch starts no further line of a batch. Those that run go on, and so does its completion window.
+// PauseBatch puts no further line of a batch into the queue. Those that are there or run go on, and so does its completion window.
 func (c *Client) PauseBatch(ctx context.Context, id string) (Batch, error) {
 	return c.batch(ctx, http.MethodPost, batchPath(id)+"/pause", nil, nil)
 }

@@ -81,7 +81,7 @@ type Batch struct {
 	OutputAge   time.Duration
 	Metadata    map[string]string
 	Deduplicate bool   // identical bodies share one upstream call
-	Paused      bool   // no further line is started
+	Paused      bool   // no further line goes into the queue
 	RetryOf     string // the batch whose lines this one tries again; empty: none
 	RequestID   string
 	Errors      []LineError

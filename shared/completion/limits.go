@@ -10,7 +10,7 @@ type Limits struct {
 	SubmitsPerSecond float64 `json:"submits_per_second,omitempty"` // as many may come at once as in one second
 	Queued           int     `json:"queued,omitempty"`             // jobs that wait, in each lane
 	Running          int     `json:"running,omitempty"`            // jobs that run, in each lane
-	BodyBytes        int64   `json:"body_bytes,omitempty"`         // of a submission
+	BodyBytes        int64   `json:"body_bytes,omitempty"`         // of a submission, and of the body of each line of a batch
 	Streams          int     `json:"streams,omitempty"`            // open event streams over HTTP
 }
 

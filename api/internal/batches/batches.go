@@ -98,7 +98,8 @@ func Register(api huma.API, p Parts) {
 		{"get-batch", http.MethodGet, one, "Read a batch", "Its state, counts, usage and files, and what is wrong with its input.", read, []int{401, 403, 404, 503}, f.get},
 		{"cancel-batch", http.MethodPost, one + "/cancel", "Cancel a batch", "No further line is started, and those that run are ended. The lines that have " +
 			"an answer by then are in the output file. A batch that has ended, or is about to, is answered as it is.", write, []int{401, 403, 404, 503}, f.cancel},
-		{"pause-batch", http.MethodPost, one + "/pause", "Pause a batch", "No further line is started; those that run go on, and so does the completion window.", write, []int{401, 403, 404, 409, 503}, f.pause},
+		{"pause-batch", http.MethodPost, one + "/pause", "Pause a batch", "No further line goes into the queue. Those that are there, as a rule what " +
+			"is run in two seconds and never more than 1,000, and those that run go on, and so does the completion window.", write, []int{401, 403, 404, 409, 503}, f.pause},
 		{"resume-batch", http.MethodPost, one + "/resume", "Let a batch go on", "What a pause has ended.", write, []int{401, 403, 404, 409, 503}, f.resume},
 		{"retry-batch", http.MethodPost, one + "/retry", "Try the lines again that failed", "Makes a new batch of the lines that failed, expired, were cancelled or never " +
 			"ran, in their order, with the same endpoint, metadata and window; retry_of names the old one. A batch is tried again once: a repeat answers with " +

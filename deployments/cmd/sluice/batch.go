@@ -19,7 +19,7 @@ type batchCmd struct {
 	List   batchListCmd   `cmd:"" help:"List batches, newest first."`
 	Get    batchGetCmd    `cmd:"" help:"Show a batch."`
 	Cancel batchCancelCmd `cmd:"" help:"Cancel a batch, keeping the answers that it has."`
-	Pause  batchPauseCmd  `cmd:"" help:"Start no further line of a batch for now; its window goes on."`
+	Pause  batchPauseCmd  `cmd:"" help:"Put no further line of a batch into the queue for now; its window goes on."`
 	Resume batchResumeCmd `cmd:"" help:"Go on with a paused batch."`
 	Retry  batchRetryCmd  `cmd:"" help:"Make a new batch of the lines that failed, expired or were cancelled, and print its id."`
 }

@@ -24,7 +24,7 @@ type tenantSetCmd struct {
 	SubmitsPerSecond *float64 `help:"Jobs that may be submitted per second, and at once."`
 	Queued           *int     `help:"Jobs that may wait, in each lane."`
 	Running          *int     `help:"Jobs that may run at once, in each lane."`
-	BodyBytes        *int64   `help:"Size of a submission in bytes."`
+	BodyBytes        *int64   `help:"Size of a submission, and of the body of each line of a batch, in bytes."`
 	Streams          *int     `help:"Event streams that may be open over HTTP."`
 }
 

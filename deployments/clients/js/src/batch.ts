@@ -31,7 +31,7 @@ export interface Batch {
   request_counts: { total: number; completed: number; failed: number };
   usage: BatchUsage;
   metadata: Record<string, string> | null;
-  /** No further line is started. */
+  /** No further line goes into the queue. */
   paused: boolean;
   /** Lines of the same content share one answer. */
   deduplicate: boolean;
