@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -67,10 +68,13 @@ func compare(name string, side, baseline series, p, aim float64) Row {
 	return r.judged()
 }
 
-// ratio is a row of two figures of which the quotient counts.
+// ratio is a row of two figures of which the quotient counts, unless there is none.
 func ratio(name, unit string, values, baseline []float64) Row {
 	r := Row{Name: name, Unit: unit, Rounds: values, Base: baseline, Value: median(values)}
-	r.Baseline, r.Ratio = new(median(baseline)), new(median(over(values, baseline)))
+	r.Baseline = new(median(baseline))
+	if !slices.Contains(baseline, 0) {
+		r.Ratio = new(median(over(values, baseline)))
+	}
 	return r
 }
 

@@ -33,7 +33,6 @@ type charge struct {
 type course struct {
 	input   *input // from Fed on; nil: not open
 	twins   *twins // nil: the batch does not share answers
-	pace    pace
 	page    row.Page
 	counted completion.LineSet
 	rung    []int // lines that may have ended

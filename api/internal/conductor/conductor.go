@@ -41,6 +41,7 @@ type Conductor struct {
 	wake   chan struct{} // holds one element after a ring for a batch that nobody here holds
 	fresh  chan struct{} // holds one element after a batch has come into progress
 	shares atomic.Pointer[map[completion.Ref]int]
+	meter  meter // for Run's goroutine only
 
 	mu      sync.Mutex
 	charges map[completion.Ref]*charge
@@ -198,7 +199,9 @@ func (c *Conductor) share(ctx context.Context) {
 		}
 		return
 	}
-	shares := divide(list, time.Now(), func(tenant string) int { return c.Limits.Of(tenant).Queued })
+	now := time.Now()
+	c.meter.note(list, now)
+	shares := divide(list, now, func(tenant string) int { return c.meter.room(tenant, c.Limits.Of(tenant).Queued) })
 	c.shares.Store(&shares)
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -91,10 +91,10 @@ func TestConductor_I1_KilledWhileItEnds(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			b.sweep()
-			b.work(4, slow(20*time.Millisecond))
+			b.work(4, slow(50*time.Millisecond))
 			ref := b.submit(lines(800), func(b *completion.Batch) {
 				if to == completion.BatchExpired {
-					b.Deadline = time.Now().Add(2 * time.Second)
+					b.Deadline = time.Now().Add(6 * time.Second)
 				}
 			})
 			stop := b.conduct(func(s *setting) { s.TTL = leaseTime })

@@ -21,9 +21,10 @@ func (g *charge) feed(ctx context.Context) error {
 	if g.stopping || g.b.Paused || g.b.State != completion.BatchInProgress || g.b.Checkpoint.Fed >= g.b.Counts.Total {
 		return nil
 	}
-	room := g.pace.room(g.waiting, g.shareOf(g.ref), time.Now())
-	if room == 0 {
-		return nil
+	share := g.shareOf(g.ref)
+	room := share - g.waiting
+	if 2*g.waiting > share {
+		return nil // so that many are fed together
 	}
 	for room > 0 && g.b.Checkpoint.Fed < g.b.Counts.Total {
 		jobs, err := g.cut(ctx, min(room, feedJobs))
@@ -39,7 +40,6 @@ func (g *charge) feed(ctx context.Context) error {
 			break
 		}
 	}
-	g.pace.fed(g.waiting, time.Now())
 	g.lookAt = earlier(g.lookAt, time.Now().Add(min(lookSoon, g.Look)))
 	return nil
 }

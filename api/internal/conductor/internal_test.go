@@ -34,25 +34,24 @@ func TestDivide(t *testing.T) {
 		return list
 	}
 	for name, tc := range map[string]struct {
-		list   []completion.Batch
-		queued int
-		want   map[int]int // how many batches get a share
+		list []completion.Batch
+		room int
+		want map[int]int // how many batches get a share
 	}{
-		"one":                {some("a", 1, 0), 0, map[int]int{1000: 1}},
-		"two":                {some("a", 2, 0), 0, map[int]int{1000: 2}},
-		"twenty":             {some("a", 20, 0), 0, map[int]int{100: 20}},
-		"tenants":            {append(some("a", 4, 0), some("b", 4, 0)...), 0, map[int]int{500: 8}},
-		"deadline":           {append(some("a", 4, 0), some("a", 1, 59*time.Minute)...), 0, map[int]int{171: 4, 1000: 1}},
-		"hundreds":           {some("a", 400, 0), 0, map[int]int{5: 400}},
-		"more than there is": {some("a", 3000, 0), 0, map[int]int{1: 3000}},
-		"limit":              {some("a", 4, 0), 100, map[int]int{25: 4}},
-		"tiny limit":         {some("a", 4, 0), 5, map[int]int{1: 4}},
-		"higher limit":       {some("a", 4, 0), 1e6, map[int]int{500: 4}},
+		"one":                {some("a", 1, 0), 2000, map[int]int{1000: 1}},
+		"two":                {some("a", 2, 0), 2000, map[int]int{1000: 2}},
+		"twenty":             {some("a", 20, 0), 2000, map[int]int{100: 20}},
+		"tenants":            {append(some("a", 4, 0), some("b", 4, 0)...), 2000, map[int]int{500: 8}},
+		"deadline":           {append(some("a", 4, 0), some("a", 1, 59*time.Minute)...), 2000, map[int]int{171: 4, 1000: 1}},
+		"hundreds":           {some("a", 400, 0), 2000, map[int]int{5: 400}},
+		"more than there is": {some("a", 3000, 0), 2000, map[int]int{1: 3000}},
+		"little room":        {some("a", 4, 0), 100, map[int]int{25: 4}},
+		"no room":            {some("a", 4, 0), 5, map[int]int{1: 4}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			got, sums := map[int]int{}, map[string]int{}
-			for ref, n := range divide(tc.list, at, func(string) int { return tc.queued }) {
+			for ref, n := range divide(tc.list, at, func(string) int { return tc.room }) {
 				got[n]++
 				sums[ref.Tenant] += n
 			}
@@ -63,38 +62,37 @@ func TestDivide(t *testing.T) {
 		})
 	}
 	fed := completion.Batch{Counts: completion.Counts{Total: 5}, Checkpoint: completion.Checkpoint{Fed: 5}}
-	require.Empty(t, divide([]completion.Batch{fed}, at, func(string) int { return 0 }))
+	require.Empty(t, divide([]completion.Batch{fed}, at, func(string) int { return 2000 }))
 }
 
-func TestPace(t *testing.T) {
+func TestMeter(t *testing.T) {
 	t.Parallel()
 	at := time.Now()
-	var p pace
-	feed := func(waiting, share int) int {
-		n := p.room(waiting, share, at)
-		if n > 0 {
-			p.fed(waiting+n, at)
+	var m meter
+	batches := []completion.Batch{{ID: "one", Tenant: "a"}, {ID: "two", Tenant: "a"}, {ID: "other", Tenant: "b"}}
+	look := func(after time.Duration, fed ...int) {
+		at = at.Add(after)
+		for i, n := range fed {
+			batches[i].Checkpoint.Fed += n
 		}
-		return n
+		m.note(batches, at)
 	}
-	require.Equal(t, 64, feed(0, 1000))
-	at = at.Add(50 * time.Millisecond)
-	require.Zero(t, feed(33, 1000), "more than half still waits")
-	for _, want := range []int{128, 256, 512, 1000, 1000} { // the workers keep up
-		require.Equal(t, want, feed(0, 1000))
-		at = at.Add(100 * time.Millisecond)
+	look(0, 5000, 0, 0) // what was fed before is no rate
+	require.Equal(t, firstWaiting, m.room("a", 0))
+	look(2*time.Second, 400, 200, 10)
+	require.Equal(t, 600, m.room("a", 0), "of all its batches")
+	require.Equal(t, firstWaiting, m.room("b", 0))
+	require.Equal(t, 50, m.room("a", 50), "its limit")
+	look(100*time.Millisecond, 100, 0, 0)
+	require.Equal(t, 600, m.room("a", 0), "too soon")
+	look(1900*time.Millisecond, 0, 0, 0)
+	require.Equal(t, 300, m.room("a", 0), "half at least")
+	look(2*time.Second, 9000, 0, 0)
+	require.Equal(t, tenantWaiting, m.room("a", 0))
+	for range 10 {
+		look(2*time.Second, 0, 0, 0)
 	}
-	require.Equal(t, 40, feed(0, 40), "no more than the share")
-	at = at.Add(10 * time.Second)
-	for _, want := range []int{500, 250, 125, 62, 31} { // the upstream has become slow
-		require.Equal(t, want, feed(0, 1000))
-		at = at.Add(1000 * time.Second)
-	}
-	for range 5 {
-		at = at.Add(1000 * time.Second)
-		feed(0, 1000)
-	}
-	require.Equal(t, leastWaiting, p.window)
+	require.Equal(t, firstWaiting, m.room("a", 0))
 }
 
 func TestUse(t *testing.T) {
