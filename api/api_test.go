@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -195,6 +196,8 @@ func TestRefusals(t *testing.T) {
 		"limit":          {"GET", "/v1/jobs?limit=0", "", nil, 400, "invalid_request", "limit"},
 		"limit text":     {"GET", "/v1/jobs?limit=x", "", nil, 400, "invalid_request", "limit"},
 		"cursor":         {"GET", "/v1/jobs?after=A*", "", nil, 400, "invalid_request", "after"},
+		"batch":          {"GET", "/v1/jobs?batch=job_0", "", nil, 400, "invalid_request", "batch"},
+		"batch token":    {"GET", "/v1/jobs?batch=batch_*", "", nil, 400, "invalid_request", "batch"},
 		"time":           {"GET", "/v1/jobs?created_after=yesterday", "", nil, 400, "invalid_request", "created_after"},
 		"unknown route":  {"GET", "/v2/jobs", "", nil, 404, "not_found", ""},
 		"unknown method": {"DELETE", "/v1/jobs", "", nil, 405, "method_not_allowed", ""},
@@ -253,6 +256,45 @@ func TestList(t *testing.T) {
 	require.Len(t, seen, len(ids))
 	_, body := s.do(t, http.MethodGet, "/v1/jobs?state=failed", "")
 	require.JSONEq(t, `{"object":"list","data":[],"first_id":null,"last_id":null,"has_more":false}`, body)
+}
+
+// Lines of a batch are jobs that are listed by their batch only.
+func TestList_I8_Batch(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	const row = `{"custom_id":%q,"method":"POST","url":"/v1/chat/completions","body":{"model":"m","messages":[{"role":"user","content":"hi"}]}}` + "\n"
+	file := s.upload(t, "batch", "in.jsonl", fmt.Sprintf(row+row, "a", "b")).ID
+	resp, body := s.do(t, http.MethodPost, "/v1/batches", `{"input_file_id":"`+file+`","endpoint":"/v1/chat/completions","completion_window":"1h"}`)
+	require.Equal(t, http.StatusOK, resp.StatusCode, body)
+	batch := gjson.Get(body, "id").Str
+	lines := func(query string, header ...string) []gjson.Result {
+		resp, body := s.do(t, http.MethodGet, "/v1/jobs?batch="+batch+query, "", header...)
+		require.Equal(t, http.StatusOK, resp.StatusCode, body)
+		return gjson.Get(body, "data").Array()
+	}
+	require.Eventually(t, func() bool { return len(lines("")) == 2 }, 10*time.Second, 10*time.Millisecond)
+	for i, line := range lines("&order=asc") {
+		_, one := s.do(t, http.MethodGet, "/v1/jobs/"+line.Get("id").Str, "")
+		for _, job := range []gjson.Result{line, gjson.Parse(one)} {
+			require.Equal(t, batch, job.Get("batch").Str)
+			require.EqualValues(t, i+1, job.Get("line").Int())
+			require.Equal(t, []string{"a", "b"}[i], job.Get("custom_id").Str)
+		}
+	}
+	page := lines("&limit=1")
+	require.Len(t, page, 1)
+	require.Equal(t, "b", page[0].Get("custom_id").Str, "the last one first")
+	require.Equal(t, "a", lines("&after=" + page[0].Get("id").Str)[0].Get("custom_id").Str)
+	require.Empty(t, lines("&state=failed"))
+	require.Empty(t, lines("", "Authorization", "Bearer "+s.newKey(t, "other", completion.Scopes...)))
+	require.Empty(t, lines("0"), "no such batch")
+
+	job := s.submit(t)
+	_, body = s.do(t, http.MethodGet, "/v1/jobs", "")
+	require.JSONEq(t, `["`+job.Job+`"]`, gjson.Get(body, "data.#.id").Raw)
+	for _, name := range []string{"batch", "line", "custom_id"} {
+		require.False(t, gjson.Get(body, "data.0."+name).Exists(), name)
+	}
 }
 
 func TestCancel_I9_Queued(t *testing.T) {

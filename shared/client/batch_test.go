@@ -106,6 +106,17 @@ func TestBatches(t *testing.T) {
 	require.Equal(t, "POST /v1/batches/batch_1/retry", b.ID)
 }
 
+func TestList_LinesOfABatch(t *testing.T) {
+	t.Parallel()
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, `{"data":[{"id":%q,"batch":"batch_1","line":2,"custom_id":"b"}]}`, r.URL.RawQuery)
+	})
+	jobs, more, err := c.List(t.Context(), Query{Batch: "batch_1", State: completion.Failed, Oldest: true})
+	require.NoError(t, err)
+	require.False(t, more)
+	require.Equal(t, []Job{{ID: "batch=batch_1&order=asc&state=failed", Batch: "batch_1", Line: 2, CustomID: "b"}}, jobs)
+}
+
 func TestFollowBatch_ResumesAfterABrokenConnection(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32

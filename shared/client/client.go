@@ -63,6 +63,9 @@ type Job struct {
 	Error           *completion.Error `json:"error"`
 	RequestID       string            `json:"request_id"`
 	RetryOf         string            `json:"retry_of"`
+	Batch           string            `json:"batch"` // the batch that the job is a line of; empty: none
+	Line            int               `json:"line"`  // its number in the batch's file, from 1
+	CustomID        string            `json:"custom_id"`
 	CreatedAt       time.Time         `json:"created_at"`
 	Deadline        time.Time         `json:"deadline"`
 	StartedAt       time.Time         `json:"started_at"`
@@ -155,7 +158,8 @@ type Query struct {
 	State  completion.State
 	Lane   completion.Lane
 	Model  string
-	Oldest bool   // oldest first
+	Batch  string // the batch whose lines are listed, the last line first; empty: jobs that are no lines
+	Oldest bool   // oldest, or first line, first
 	Limit  int    // 0: the server's default
 	After  string // the last id of the page before
 }
@@ -178,7 +182,7 @@ func pageOf(after string, limit int, oldest bool) url.Values {
 // List reads one page of jobs, without their results, and whether there are more.
 func (c *Client) List(ctx context.Context, q Query) (jobs []Job, more bool, err error) {
 	v := pageOf(q.After, q.Limit, q.Oldest)
-	for name, value := range map[string]string{"state": string(q.State), "lane": string(q.Lane), "model": q.Model} {
+	for name, value := range map[string]string{"state": string(q.State), "lane": string(q.Lane), "model": q.Model, "batch": q.Batch} {
 		if value != "" {
 			v.Set(name, value)
 		}

@@ -31,6 +31,9 @@ type Job struct {
 	Error        *completion.Error `json:"error" doc:"Why the latest attempt failed."`
 
 	RetryOf   string `json:"retry_of,omitempty" doc:"The job that this one tries again."`
+	Batch     string `json:"batch,omitempty" doc:"The batch that the job is a line of."`
+	Line      int    `json:"line,omitempty" minimum:"1" doc:"The line's number in the batch's file."`
+	CustomID  string `json:"custom_id,omitempty" doc:"The line's own name."`
 	RequestID string `json:"request_id,omitempty" doc:"x-request-id of the request that made the job; upstreams get it as x-client-request-id."`
 
 	CreatedAt    time.Time  `json:"created_at"`
@@ -48,7 +51,8 @@ func (f *Face) view(j completion.Job) Job {
 		CancelRequested: j.CancelRequested && !j.State.Final(), Metadata: j.Metadata,
 		Subject: j.Ref().Subject(), Stream: f.Door.Where(), EventsURL: "/v1/jobs/" + j.ID + "/events",
 		Result: orNull(j.Result), Usage: orNull(j.Usage), FinishReason: optional.Of(j.FinishReason), Error: j.Error,
-		RetryOf: j.RetryOf, RequestID: j.RequestID, CreatedAt: j.CreatedAt.UTC(), Deadline: optional.Time(j.Deadline), StartedAt: optional.Time(j.StartedAt), FirstTokenAt: optional.Time(j.FirstTokenAt),
+		RetryOf: j.RetryOf, Batch: j.Batch, Line: j.Line, CustomID: j.CustomID, RequestID: j.RequestID,
+		CreatedAt: j.CreatedAt.UTC(), Deadline: optional.Time(j.Deadline), StartedAt: optional.Time(j.StartedAt), FirstTokenAt: optional.Time(j.FirstTokenAt),
 		RetryAt: optional.Time(j.RetryAt), FinishedAt: optional.Time(j.FinishedAt),
 	}
 	if v.Metadata == nil {

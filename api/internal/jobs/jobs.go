@@ -65,7 +65,7 @@ func Register(api huma.API, p Parts) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-jobs", Method: http.MethodGet, Path: "/v1/jobs", Tags: tags, Errors: []int{400, 401, 403, 503},
 		Security: access.Needs(completion.ScopeRead),
-		Summary:  "List jobs", Description: "Newest first, without their results. Pass the last id as after for the next page.",
+		Summary:  "List jobs", Description: "Newest first, without their results. Pass the last id as after for the next page. Lines of a batch are listed by batch only.",
 	}, f.list)
 	huma.Register(api, huma.Operation{
 		OperationID: "cancel-job", Method: http.MethodPost, Path: "/v1/jobs/{id}/cancel", Tags: tags, Errors: []int{401, 403, 404, 503},

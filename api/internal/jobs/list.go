@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"sluice/api/internal/access"
@@ -14,6 +15,7 @@ type listInput struct {
 	State         completion.State `query:"state" enum:"queued,running,completed,failed,cancelled,expired" doc:"Only jobs in this state."`
 	Lane          completion.Lane  `query:"lane" enum:"interactive,batch" doc:"Only jobs of this lane."`
 	Model         string           `query:"model" maxLength:"256" doc:"Only jobs for this model."`
+	Batch         string           `query:"batch" maxLength:"64" doc:"The jobs that are lines of this batch, ordered by line: desc is the last line first. Without it the list has no lines of batches."`
 	CreatedAfter  time.Time        `query:"created_after" doc:"Only jobs created after this time (RFC 3339)."`
 	CreatedBefore time.Time        `query:"created_before" doc:"Only jobs created before this time (RFC 3339)."`
 	Limit         int              `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"Jobs per page."`
@@ -36,8 +38,11 @@ func (f *Face) list(ctx context.Context, in *listInput) (*listOutput, error) {
 	if in.After != "" && !completion.ValidToken(in.After) {
 		return nil, f.answer(ctx, completion.Invalid("after", "The cursor must be the id of a job."))
 	}
+	if in.Batch != "" && (!completion.ValidToken(in.Batch) || !strings.HasPrefix(in.Batch, completion.BatchPrefix)) {
+		return nil, f.answer(ctx, completion.Invalid("batch", "This must be the id of a batch."))
+	}
 	jobs, next, err := f.Store.List(ctx, access.Of(ctx).Tenant, store.Query{
-		State: in.State, Lane: in.Lane, Model: in.Model, CreatedAfter: in.CreatedAfter, CreatedBefore: in.CreatedBefore,
+		State: in.State, Lane: in.Lane, Model: in.Model, Batch: in.Batch, CreatedAfter: in.CreatedAfter, CreatedBefore: in.CreatedBefore,
 		Limit: in.Limit, After: in.After, Oldest: in.Order == "asc",
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -35,7 +36,7 @@ func (s *listStore) List(_ context.Context, tenant string, q store.Query) ([]com
 func FuzzList(f *testing.F) {
 	for _, q := range []string{
 		"", "state=queued&lane=batch&model=m&limit=100&order=asc&after=job_1", "state=", "state=x", "lane=%00", "model=%ff", "limit=0", "limit=1e2", "limit=", "limit=1&limit=101", "model",
-		"after=*", "after=%20", "after=job_1&after=%3E", "created_after=2026-01-02T03:04:05Z", "created_after=0000-00-00", "created_before=9999-12-31T23:59:59.999999999%2B23:59", "order=DESC", ";", "%", "a=b&=&&",
+		"batch=batch_1&order=asc", "batch=", "batch", "batch=job_1", "batch=batch_%2a", "after=*", "after=%20", "after=job_1&after=%3E", "created_after=2026-01-02T03:04:05Z", "created_after=0000-00-00", "created_before=9999-12-31T23:59:59.999999999%2B23:59", "order=DESC", ";", "%", "a=b&=&&",
 	} {
 		f.Add(q)
 	}
@@ -68,6 +69,7 @@ func FuzzList(f *testing.F) {
 		require.True(t, q.Lane == "" || q.Lane.Valid(), "%q", q.Lane)
 		require.True(t, q.Limit >= 1 && q.Limit <= 100, "%d", q.Limit)
 		require.True(t, q.After == "" || completion.ValidToken(q.After), "%q", q.After)
+		require.True(t, q.Batch == "" || completion.ValidToken(q.Batch) && strings.HasPrefix(q.Batch, completion.BatchPrefix), "%q", q.Batch)
 		values, _ := url.ParseQuery(query)
 		require.Equal(t, values.Get("order") == "asc", q.Oldest)
 		if model := values.Get("model"); model != "" { // "?model" means "true" to huma

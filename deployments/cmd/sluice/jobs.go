@@ -111,6 +111,7 @@ type listCmd struct {
 	remote
 	State completion.State `help:"Only jobs in this state."`
 	Lane  completion.Lane  `help:"Only jobs of this lane."`
+	Batch string           `placeholder:"ID" help:"The lines of this batch, the last one first."`
 	Limit int              `default:"20" help:"At most this many."`
 }
 
@@ -122,7 +123,7 @@ func (c *listCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ID\tSTATE\tLANE\tMODEL\tATTEMPT\tCREATED")
-	for q, left := (client.Query{State: c.State, Lane: c.Lane}), c.Limit; left > 0; {
+	for q, left := (client.Query{State: c.State, Lane: c.Lane, Batch: c.Batch}), c.Limit; left > 0; {
 		q.Limit = min(left, 100)
 		jobs, more, err := api.List(ctx, q)
 		if err != nil {

@@ -43,6 +43,12 @@ export interface Job {
   finish_reason: string | null;
   error: Failure | null;
   retry_of?: string;
+  /** The batch that the job is a line of. */
+  batch?: string;
+  /** The line's number in the batch's file, from 1. */
+  line?: number;
+  /** The line's own name. */
+  custom_id?: string;
   /** x-request-id of the request that made the job. */
   request_id?: string;
   created_at: string;
