@@ -2,7 +2,7 @@ MODULES := migrations shared api worker deployments
 BIN     := $(CURDIR)/bin
 LINT    := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # Tests of all modules run under the race detector, in a new order each time.
-TEST    := go test -race -shuffle=on -timeout 8m
+TEST    := go test -race -shuffle=on -timeout 12m
 # PACKAGES=./shared/store limits the tests to packages (the default is all modules), RUN=I5 to names.
 PACKAGES := work
 RUN      :=
