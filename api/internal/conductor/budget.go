@@ -75,13 +75,12 @@ func (m *meter) note(batches []completion.Batch, at time.Time) {
 	for i := range batches {
 		b := &batches[i]
 		fed[b.Ref()] = b.Checkpoint.Fed
-		rate[b.Tenant] += float64(b.Checkpoint.Fed-m.fed[b.Ref()]) / elapsed.Seconds()
+		if before, ok := m.fed[b.Ref()]; ok { // one that has just come, or come back, says nothing yet
+			rate[b.Tenant] += float64(b.Checkpoint.Fed-before) / elapsed.Seconds()
+		}
 	}
 	for tenant := range rate {
 		rate[tenant] = max(rate[tenant], m.rate[tenant]/2)
-	}
-	if m.at.IsZero() {
-		clear(rate)
 	}
 	m.at, m.fed, m.rate = at, fed, rate
 }

@@ -89,6 +89,9 @@ func TestMeter(t *testing.T) {
 	require.Equal(t, 300, m.room("a", 0), "half at least")
 	look(2*time.Second, 9000, 0, 0)
 	require.Equal(t, tenantWaiting, m.room("a", 0))
+	batches = append(batches, completion.Batch{ID: "back", Tenant: "c", Checkpoint: completion.Checkpoint{Fed: 9000}})
+	look(2*time.Second, 0, 0, 0)
+	require.Equal(t, firstWaiting, m.room("c", 0), "fed before it was paused")
 	for range 10 {
 		look(2*time.Second, 0, 0, 0)
 	}
