@@ -41,11 +41,11 @@ fuzz: ## Run every fuzz test for FUZZTIME (default 10s), one after the other, up
 
 # RACE=-race builds the tests and the programs with the race detector.
 RACE   :=
-FAULTS := -faults.jobs=2000 -faults.rounds=5 -faults.load=40
+FAULTS := -faults.jobs=2000 -faults.rounds=5 -faults.load=40 -batch.lines=50000
 
 .PHONY: faults
 faults: $(BIN)/testenv ## Break everything under load and count what should not happen; see deployments/docs/guarantees.md
-	@$(BIN)/testenv -- go test $(RACE) -count=1 -timeout 40m -run '^TestFaults$$' -v ./deployments/e2e $(FAULTS)
+	@$(BIN)/testenv -- go test $(RACE) -count=1 -timeout 40m -run '^(TestFaults|TestBatch_I1_Struck)$$' -v ./deployments/e2e $(FAULTS)
 
 .PHONY: servers
 servers: $(BIN)/testenv ## Start the servers of the tests and print how to reach them

@@ -20,7 +20,7 @@ import (
 	"sluice/shared/modelsim"
 )
 
-var batchLines = flag.Int("batch.lines", 50_000, "lines of the batch that is struck")
+var batchLines = flag.Int("batch.lines", 10_000, "lines of the batch that is struck; make faults has more")
 
 // TestBatch_I1_Struck runs a long batch while its parts are killed and Redis is wiped. Each line is answered once, in its
 // place and with its own text, and told once on the batch's subject.
@@ -59,7 +59,7 @@ func TestBatch_I1_Struck(t *testing.T) {
 // last is the api that was started last.
 func (c *cluster) last() *apiProcess { return c.apis[len(c.apis)-1] }
 
-// writeLines makes a file of chat completions, each with a text of its own.
+// writeLines makes a file of chat completions, each with a text of its own, that take a while, so that there is time to strike.
 func writeLines(t *testing.T, lines int) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "in.jsonl")
@@ -67,7 +67,7 @@ func writeLines(t *testing.T, lines int) string {
 	require.NoError(t, err)
 	w := bufio.NewWriter(f)
 	for n := 1; n <= lines; n++ {
-		fmt.Fprintf(w, `{"custom_id":"line-%d","method":"POST","url":"/v1/chat/completions","body":{"model":"sim-instant","messages":[{"role":"user","content":"%s"}]}}`+"\n", n, ask(n))
+		fmt.Fprintf(w, `{"custom_id":"line-%d","method":"POST","url":"/v1/chat/completions","body":{"model":"sim-instant?first=200ms","messages":[{"role":"user","content":"%s"}]}}`+"\n", n, ask(n))
 	}
 	require.NoError(t, w.Flush())
 	require.NoError(t, f.Close())
