@@ -255,13 +255,13 @@ func TestSim_LimitPerKey(t *testing.T) {
 			for range 3 {
 				require.Equal(t, http.StatusOK, ask(model+"a").Code)
 			}
-			time.Sleep(300 * time.Millisecond) // the fake clock's
+			time.Sleep(300 * time.Millisecond) // the fake clock is at three tenths of the second that the limit counts
 			resp := ask(model + "a")
 			require.Equal(t, http.StatusTooManyRequests, resp.Code)
 			require.Equal(t, "700", resp.Header().Get("Retry-After-Ms"))
 			require.Equal(t, "1", resp.Header().Get("Retry-After"))
 			require.Contains(t, resp.Body.String(), "rate_limit_exceeded")
-			time.Sleep(700 * time.Millisecond) // the fake clock's
+			time.Sleep(700 * time.Millisecond) // the fake clock passes the rest of it
 		}
 		require.Equal(t, http.StatusOK, ask(model+"b").Code, "each key has its own")
 		sim.Close()

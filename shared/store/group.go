@@ -234,7 +234,7 @@ func (c *crowd[A]) goOn() {
 	go func() {
 		for ; list != nil; list = c.next() {
 			c.run(list)
-			time.Sleep(gather)
+			time.Sleep(gather) // in which more calls come together
 		}
 	}()
 }

@@ -211,7 +211,7 @@ func run(t *testing.T, test func(t *testing.T, b *bench)) {
 
 // pass lets time pass, and what begins in it come to its end.
 func (b *bench) pass(d time.Duration) {
-	time.Sleep(d + time.Microsecond) // the fake clock's
+	time.Sleep(d + time.Microsecond) // the fake clock passes d, and a moment more, so that what is due then begins
 	synctest.Wait()
 }
 

@@ -142,7 +142,7 @@ type worker struct {
 func slow(pause time.Duration) func(*worker) {
 	return func(w *worker) {
 		w.outcome = func(_ context.Context, j completion.Job) completion.Outcome {
-			time.Sleep(pause)
+			time.Sleep(pause) // the upstream that the line would ask
 			return answer(j)
 		}
 	}

@@ -77,7 +77,7 @@ func TestHandle_I2_LineIsKeptInItsLog(t *testing.T) {
 				b.m.storing = errors.New("connection refused")
 				first := make(chan error, 1)
 				go func() { first <- b.handle(t.Context()) }()
-				time.Sleep(time.Minute) // the fake clock's
+				time.Sleep(time.Minute) // the fake clock passes many tries to store
 				synctest.Wait()
 				require.Equal(t, "ab", b.m.text(), "I4")
 				require.Equal(t, completion.EventStoring, b.m.events[len(b.m.events)-1].Type)

@@ -139,7 +139,7 @@ func TestHandle_I2_KilledWhileTheStoreIsAway(t *testing.T) {
 				}
 				first := make(chan error, 1)
 				go func() { first <- b.handle(t.Context()) }()
-				time.Sleep(time.Minute) // the fake clock's
+				time.Sleep(time.Minute) // the fake clock passes the answer, the cancel and many tries to store
 				b.m.set(func(m *memory) { m.storing = nil })
 
 				second := b.other("w2")

@@ -86,7 +86,7 @@ func TestThrottle_PausesLongerWithEachRefusal(t *testing.T) {
 			p.Took(refused(0))
 			p.Leave()
 		}
-		time.Sleep(8 * time.Second)
+		time.Sleep(8 * time.Second) // the fake clock passes the fourth pause
 		require.Equal(t, 1, width(t, th), "one is let in at least")
 		p := enter(t, th)
 		p.Took(nil)
@@ -108,7 +108,7 @@ func TestThrottle_GrowsByOneWithEachWindow(t *testing.T) {
 		p.Leave()
 		late.Took(nil)
 		late.Leave()
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // the fake clock passes the pause that was asked for
 		for limit := 4; limit < 8; limit++ {
 			for range limit {
 				require.Equal(t, limit, width(t, th))
@@ -198,7 +198,7 @@ func TestThrottle_EnterInOrder(t *testing.T) {
 			})
 			synctest.Wait()
 		}
-		time.Sleep(2 * time.Second)
+		time.Sleep(2 * time.Second) // on the fake clock the others have waited for long when the first one leaves
 		first.Leave()
 		waits.Wait()
 		require.Equal(t, []int{0, 1, 3, 4}, order)
