@@ -46,21 +46,13 @@ func (s BatchState) Final() bool {
 func (s BatchState) Can(to BatchState) bool { return slices.Contains(batchTransitions[s], to) }
 
 // BatchSources are the states from which a batch may go to state to.
-func BatchSources(to BatchState) []BatchState {
-	var from []BatchState
-	for _, s := range BatchStates {
-		if s.Can(to) {
-			from = append(from, s)
-		}
-	}
-	return from
-}
+func BatchSources(to BatchState) []BatchState { return sources(BatchStates, to) }
 
 // Limits on a batch.
 const (
-	MaxBatchLines  = 1_000_000 // requests; OpenAI takes 50,000
-	MaxBatchErrors = 1_000     // kept with the batch; the error file has all
-	MinBatchWindow = time.Minute
+	MaxBatchLines  = 1_000_000   // requests; OpenAI takes 50,000
+	MaxBatchErrors = 1_000       // kept with the batch; the error file has all
+	MinBatchWindow = time.Minute // of completion_window
 	MaxBatchWindow = 7 * 24 * time.Hour
 	MaxCustomID    = 512 // bytes
 	BatchPrefix    = "batch_"
@@ -73,17 +65,17 @@ type Batch struct {
 	Tenant      string
 	State       BatchState
 	Endpoint    Endpoint
-	Model       string // of the first line; empty until the file was read
-	Input       string // file of requests
-	Output      string // file of answers; empty: there is none (yet)
-	Faults      string // file of errors; empty: there is none (yet)
-	Window      string // completion_window as the client wrote it
-	OutputAge   time.Duration
+	Model       string        // of the first line; empty until the file was read
+	Input       string        // file of requests
+	Output      string        // file of answers; empty: there is none (yet)
+	Faults      string        // file of errors; empty: there is none (yet)
+	Window      string        // completion_window as the client wrote it
+	OutputAge   time.Duration // after which the output goes, from its creation; zero: as an uploaded batch file
 	Metadata    map[string]string
 	Deduplicate bool   // identical bodies share one upstream call
 	Paused      bool   // no further line goes into the queue
 	RetryOf     string // the batch whose lines this one tries again; empty: none
-	RequestID   string
+	RequestID   string // of the HTTP request that made the batch
 	Errors      []LineError
 	Counts      Counts
 	Usage       BatchUsage

@@ -34,9 +34,12 @@ func (s State) Final() bool { return s.Valid() && len(transitions[s]) == 0 }
 func (s State) Can(to State) bool { return slices.Contains(transitions[s], to) }
 
 // Sources are the states from which a job may go to state to. Adapters guard their writes with it.
-func Sources(to State) []State {
-	var from []State
-	for _, s := range States {
+func Sources(to State) []State { return sources(States, to) }
+
+// sources are those of all states that lead to another one.
+func sources[S interface{ Can(to S) bool }](all []S, to S) []S {
+	var from []S
+	for _, s := range all {
 		if s.Can(to) {
 			from = append(from, s)
 		}

@@ -96,7 +96,7 @@ func (f *Face) noInput(ctx context.Context, b *completion.Batch) error {
 	file, err := f.Store.File(ctx, b.Tenant, b.Input, time.Now())
 	switch {
 	case errors.Is(err, completion.ErrNotFound):
-		return completion.Invalid("input_file_id", "There is no file with the id %q.", shorten(b.Input))
+		return completion.Invalid("input_file_id", "There is no file with the id %q.", request.Shorten(b.Input))
 	case err != nil:
 		return err
 	default:
@@ -113,7 +113,7 @@ func read(b *completion.Batch, body []byte) error {
 	seen := map[string]bool{}
 	root.ForEach(func(k, v gjson.Result) bool {
 		if seen[k.Str] {
-			err = completion.Invalid(shorten(k.Str), "The field %q is given twice.", shorten(k.Str))
+			err = completion.Invalid(request.Shorten(k.Str), "The field %q is given twice.", request.Shorten(k.Str))
 			return false
 		}
 		seen[k.Str] = true
@@ -152,7 +152,7 @@ func field(b *completion.Batch, name string, v gjson.Result) (err error) {
 		}
 		b.Deduplicate = v.Bool()
 	default:
-		err = completion.Invalid(shorten(name), "The field %q is unknown; there are input_file_id, endpoint, completion_window, metadata, output_expires_after and deduplicate.", shorten(name))
+		err = completion.Invalid(request.Shorten(name), "The field %q is unknown; there are input_file_id, endpoint, completion_window, metadata, output_expires_after and deduplicate.", request.Shorten(name))
 	}
 	return err
 }
@@ -200,11 +200,4 @@ func age(v gjson.Result, at string) (time.Duration, error) {
 		return 0, completion.Invalid(at+".seconds", "The field \"seconds\" must be a whole number from %.0f to %.0f.", least, most)
 	}
 	return time.Duration(seconds.Int()) * time.Second, nil
-}
-
-func shorten(s string) string {
-	if len(s) > 64 {
-		return strings.ToValidUTF8(s[:64], "") + "…"
-	}
-	return s
 }

@@ -47,7 +47,7 @@ func Check(e completion.Endpoint, body gjson.Result, at string) (model string, e
 		path := join(at, name)
 		switch want, known := parameters[e][name]; {
 		case seen[name]:
-			err = completion.Invalid(path, "The parameter %q is given twice.", shorten(name))
+			err = completion.Invalid(path, "The parameter %q is given twice.", Shorten(name))
 		case name == "model":
 			model = v.Str
 			err = checkModel(v, path)
@@ -127,7 +127,7 @@ func messages(v gjson.Result, path string) (err error) {
 // join appends a member's name to a path.
 func join(at, name string) string {
 	if at == "" {
-		return shorten(name)
+		return Shorten(name)
 	}
-	return at + "." + shorten(name)
+	return at + "." + Shorten(name)
 }

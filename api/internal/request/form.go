@@ -69,7 +69,7 @@ func deepest(body []byte) string {
 	path := ""
 	gjson.ParseBytes(body).ForEach(func(k, v gjson.Result) bool {
 		if depth([]byte(v.Raw)) >= MaxDepth {
-			path = shorten(k.Str)
+			path = Shorten(k.Str)
 			return false
 		}
 		return true

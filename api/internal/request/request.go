@@ -118,7 +118,7 @@ func (j *Job) field(name string, v gjson.Result) (err error) {
 	case "timeout", "deadline":
 		err = j.limit(name, v)
 	default:
-		err = completion.Invalid(name, "The field %q is unknown; there are request, endpoint, lane, metadata, timeout and deadline.", shorten(name))
+		err = completion.Invalid(name, "The field %q is unknown; there are request, endpoint, lane, metadata, timeout and deadline.", Shorten(name))
 	}
 	return err
 }
@@ -185,7 +185,8 @@ func Key(key string) error {
 	return nil
 }
 
-func shorten(s string) string {
+// Shorten is s as an error may quote it: at most 64 bytes of it.
+func Shorten(s string) string {
 	if len(s) > 64 {
 		return strings.ToValidUTF8(s[:64], "") + "…"
 	}

@@ -50,7 +50,7 @@ func alone(body gjson.Result) error {
 		}
 	}
 	if ids := response.References(json.RawMessage(body.Raw)); len(ids) > 0 {
-		return completion.Invalid("input", "The input refers to the item %q of another response, which is not allowed here: send the item itself.", shorten(ids[0]))
+		return completion.Invalid("input", "The input refers to the item %q of another response, which is not allowed here: send the item itself.", Shorten(ids[0]))
 	}
 	return nil
 }
