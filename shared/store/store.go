@@ -1,5 +1,5 @@
-// Package store keeps jobs in PostgreSQL or SQLite, through bun. It is the truth: queue and event log can be rebuilt
-// from it.
+// Package store keeps jobs, batches and what is known of files in PostgreSQL or SQLite, through bun. It is the truth: queue
+// and event log can be rebuilt from it.
 //
 // It promises that what the domain forbids is not written: each state change is one statement guarded by the states it
 // may leave and, for attempts, by the attempt's number (I5). Requests, metadata, results, usage and errors are JSON text
