@@ -115,12 +115,20 @@ func New(c Config, back *backend.Backend, log *slog.Logger) (*Worker, error) {
 	w.throttle = throttle.New(max(c.BatchSlots, 1), func(n int) time.Duration { return backoff.After(n, &completion.Error{}) })
 	options := generate.Options{
 		Worker: w.name, Attempts: c.InteractiveAttempts, Backoff: backoff, GenerationLimit: c.GenerationLimit, PublishLimit: c.PublishLimit,
-		Throttle: throttle.Beside{Throttle: w.throttle}, Ended: w.tally.Add,
+		Throttle: throttle.Beside{Throttle: w.throttle}, Ended: w.ended,
 	}
 	w.add(completion.LaneInteractive, c.InteractiveSlots, back.Store, options)
 	options.Attempts, options.Throttle = c.BatchAttempts, w.throttle
 	w.add(completion.LaneBatch, c.BatchSlots, grouped{back.Store, back.Store.Group()}, options)
 	return w, nil
+}
+
+// ended tells those who wait for the job's end, and would otherwise have to look for it.
+func (w *Worker) ended(job completion.Job) {
+	w.tally.Add(job)
+	if job.Conversation != "" {
+		w.back.Bell.Turn(completion.Ref{Tenant: job.Tenant, Job: job.Conversation})
+	}
 }
 
 // lane is one lane of a worker. Each has a generator of its own, so that what one waits for does not hold up the other
