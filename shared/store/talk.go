@@ -16,7 +16,7 @@ import (
 
 // Talk is a conversation that nobody else can change meanwhile. What Converse's function writes into Owner, Name, System,
 // Parameters, Metadata, Head, Naming, ActiveAt and DeletedAt is stored with what the methods do; the other fields are read
-// only. Its reads see what was done so far. It is for one goroutine at a time, and only until the function returns.
+// only. Its reads are those of the Store, and see what was done so far. It is for one goroutine at a time, and only until the function returns.
 type Talk struct {
 	completion.Conversation
 	thread
