@@ -163,13 +163,14 @@ func (h thread) Path(ctx context.Context, from string, limit int) ([]completion.
 	if limit > 0 {
 		far = "AND chain.depth < ?"
 	}
+	// CROSS JOIN tells SQLite to begin with the chain, whatever it believes to know of the tables.
 	chain := h.db.NewRaw("SELECT m.id, m.parent, 1 AS depth FROM message AS m "+
 		"WHERE m.id = ? AND m.conversation = ? AND m.deleted_at IS NULL AND EXISTS (?) "+
-		"UNION ALL SELECT m.id, m.parent, chain.depth + 1 FROM chain JOIN message AS m ON m.id = chain.parent "+
-		"WHERE m.conversation = ? AND m.deleted_at IS NULL "+far, text(from), text(h.ref.Job), h.there(), text(h.ref.Job), limit)
+		"UNION ALL SELECT m.id, m.parent, chain.depth + 1 FROM chain CROSS JOIN message AS m "+
+		"WHERE m.id = chain.parent AND m.conversation = ? AND m.deleted_at IS NULL "+far, text(from), text(h.ref.Job), h.there(), text(h.ref.Job), limit)
 	var rows []messageRow
-	err := overlaid(h.db, &rows).WithRecursive("chain", chain).Join("JOIN chain ON chain.id = message.id").
-		OrderExpr("message.seq").Scan(ctx) // whatever follows another message came after it
+	err := overlaid(h.db, &rows).WithRecursive("chain", chain).ModelTableExpr("chain CROSS JOIN message").
+		Where("message.id = chain.id").OrderExpr("message.seq").Scan(ctx) // whatever follows another message came after it
 	if err == nil && len(rows) == 0 {
 		err = completion.ErrNotFound
 	}
@@ -211,10 +212,11 @@ func (h thread) Siblings(ctx context.Context, parents []string) (map[string][]co
 
 // Leaf is Store.Leaf.
 func (h thread) Leaf(ctx context.Context, below string) (string, error) {
+	// With a plus, which keeps the databases from going through the whole conversation by seq, only for the order.
 	chain := h.db.NewRaw("SELECT m.id, 1 AS depth FROM message AS m WHERE m.id = ? AND m.conversation = ? AND m.deleted_at IS NULL AND EXISTS (?) "+
 		"UNION ALL SELECT '' AS id, 0 AS depth WHERE ? = '' AND EXISTS (?) "+
 		"UNION ALL SELECT (SELECT m.id FROM message AS m WHERE m.conversation = ? AND m.parent = chain.id AND m.deleted_at IS NULL "+
-		"ORDER BY m.seq DESC LIMIT 1), chain.depth + 1 FROM chain WHERE chain.id IS NOT NULL",
+		"ORDER BY +m.seq DESC LIMIT 1), chain.depth + 1 FROM chain WHERE chain.id IS NOT NULL",
 		text(below), text(h.ref.Job), h.there(), text(below), h.there(), text(h.ref.Job))
 	leaf := ""
 	err := h.db.NewSelect().WithRecursive("chain", chain).TableExpr("chain").Column("id").Where("id IS NOT NULL").

@@ -34,9 +34,14 @@ type Talk struct {
 func (s *Store) Converse(ctx context.Context, conversation completion.Ref, at time.Time, f func(ctx context.Context, t *Talk) error) (completion.Conversation, error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
+	leave, err := s.gates.enter(ctx, conversation)
+	if err != nil {
+		return completion.Conversation{}, wrap(err, "change conversation %s", conversation.Job)
+	}
+	defer leave()
 	var stored completion.Conversation
 	var refused error
-	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+	err = s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		before := conversationRow{}
 		if err := s.lock(conversationOf(tx, &before, conversation), "UPDATE").Scan(ctx); err != nil {
 			return missing(err)

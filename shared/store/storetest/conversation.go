@@ -79,10 +79,10 @@ func conversationRoundTrip(t *testing.T, s *store.Store) {
 		c.Seq, c.Head, c.Version = 9, "x", 9 // which are not the caller's to say
 	})
 	given := want
-	got, created, err := s.AddConversation(t.Context(), &want, nil)
+	got, created, err := s.AddConversation(t.Context(), &given, nil)
 	require.NoError(t, err)
 	require.True(t, created)
-	require.Equal(t, given, want, "what was given stays as it was")
+	require.Equal(t, want, given, "what was given stays as it was")
 	want.Owner, want.Seq, want.Head, want.Version = "o'\uFFFD\uFFFD", 0, "", 1
 	require.Equal(t, want, got)
 	require.Equal(t, want, read(t, s, want))

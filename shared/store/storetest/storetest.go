@@ -137,6 +137,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"Turn/Held":                  turnHeld,
 		"Turn/Ended":                 turnEnded,
 		"Turn/I9_Cancel":             turnCancel,
+		"Turn/ExpireAgainstCancel":   turnExpireAgainstCancel,
 		"Turn/One":                   turnOne,
 		"Turn/InOrder":               turnsInOrder,
 		"Models/RoundTrip":           modelsRoundTrip,

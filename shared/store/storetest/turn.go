@@ -244,3 +244,27 @@ func turnsInOrder(t *testing.T, s *store.Store) {
 	require.Equal(t, want, begun)
 	require.Len(t, want, all)
 }
+
+// turnExpireAgainstCancel: a turn that is overdue and cancelled ends in one of the two ways, and neither stands in the
+// other's way.
+func turnExpireAgainstCancel(t *testing.T, s *store.Store) {
+	c := start(t, s)
+	for range 10 {
+		var turns []string
+		for i := range 6 {
+			turns = append(turns, queue(t, s, c, until(now().Add(-time.Duration(i)*time.Second))).ID)
+		}
+		var cancelErr, expireErr error
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, cancelErr = s.Converse(t.Context(), c.Ref(), now(), func(ctx context.Context, k *store.Talk) error { return k.Cancel(ctx, turns...) })
+		})
+		wg.Go(func() { _, expireErr = s.Expire(t.Context(), now(), 100) })
+		wg.Wait()
+		require.NoError(t, errors.Join(cancelErr, expireErr))
+		require.Empty(t, live(t, s, c))
+		for _, id := range turns {
+			require.Contains(t, []completion.State{completion.Cancelled, completion.Expired}, message(t, s, c, id).State)
+		}
+	}
+}
