@@ -62,6 +62,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"Key/Use":                    keyUse,
 		"Key/I8_Revoke":              keyRevoke,
 		"Limits/Set":                 limitsSet,
+		"Preset/Set":                 presetSet,
 		"Webhook/RoundTrip":          webhookRoundTrip,
 		"Webhook/I8_Walls":           webhookWalls,
 		"Webhook/I8_SoMany":          webhookMany,
