@@ -49,7 +49,7 @@ func add(ctx context.Context, db bun.IDB, job *completion.Job) (stored completio
 	}
 	result, err := insert.Exec(ctx)
 	if err != nil {
-		return completion.Job{}, false, fmt.Errorf("add job %s: %w", job.ID, away(err))
+		return completion.Job{}, false, wrap(underway(err), "add job %s", job.ID)
 	}
 	n, err := result.RowsAffected()
 	switch {

@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -274,4 +276,57 @@ func quotaBatch(t *testing.T, s *store.Store) {
 	}
 	require.Equal(t, 1, entered)
 	require.Equal(t, []int{9, 9}, used(t, s, q, noon))
+}
+
+// Turns count for the owner of their conversation, however many conversations it talks in at once. What is refused leaves no
+// trace, and neither does a repeat.
+func quotaTurns(t *testing.T, s *store.Store) {
+	q := completion.Quota{PerDay: 100, OwnerPerDay: 10}
+	owned := q
+	owned.Owner = "ann"
+	keyed := func(key string) func(*completion.Job) {
+		return func(j *completion.Job) {
+			j.Quota, j.Held, j.CreatedAt, j.IdempotencyKey, j.BodyHash = q, true, noon, key, "h"
+		}
+	}
+	talks := make([]completion.Conversation, 8)
+	for i := range talks {
+		talks[i] = start(t, s, func(c *completion.Conversation) { c.Owner = "ann" })
+	}
+	say := func(c completion.Conversation, key string) error {
+		_, err := s.Converse(t.Context(), c.Ref(), now(), func(ctx context.Context, k *store.Talk) error {
+			_, err := turn(ctx, k, "hi", keyed(key))
+			return err
+		})
+		return err
+	}
+	errs := make([]error, 64)
+	var wg sync.WaitGroup
+	for i := range errs {
+		wg.Go(func() { errs[i] = say(talks[i%len(talks)], fmt.Sprint("key", i/2*2)) }) // each twice, in two conversations
+	}
+	wg.Wait()
+	said, jobs := 0, 0
+	for _, err := range errs {
+		switch {
+		case err == nil:
+			said++
+		case !errors.Is(err, errRepeated):
+			requireCode(t, err, completion.CodeDayQuota)
+		}
+	}
+	require.Equal(t, 10, said)
+	require.Equal(t, []int{10, 10}, used(t, s, owned, noon))
+	for _, c := range talks {
+		after, err := s.Conversation(t.Context(), c.Ref())
+		require.NoError(t, err)
+		turns := len(live(t, s, c))
+		require.Equal(t, 2*turns, after.Seq)
+		require.EqualValues(t, turns, after.Version-c.Version)
+		jobs += turns
+	}
+	require.Equal(t, 10, jobs)
+	other := start(t, s, func(c *completion.Conversation) { c.Owner = "bob" })
+	require.NoError(t, say(other, "another"))
+	require.Equal(t, []int{11, 10}, used(t, s, owned, noon))
 }
