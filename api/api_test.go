@@ -314,7 +314,7 @@ func TestCancel_I9_Running(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	ref := s.submit(t)
-	require.NoError(t, s.back.Store.Beat(t.Context(), "w", time.Now()))
+	require.NoError(t, s.back.Store.Beat(t.Context(), "w", nil, time.Now()))
 	_, err := s.back.Store.Claim(t.Context(), ref, "w", time.Now())
 	require.NoError(t, err)
 	rung := make(chan completion.Ref, 1)
