@@ -48,6 +48,11 @@ type server struct {
 func setup(t *testing.T, change ...func(*api.Config)) *server {
 	t.Helper()
 	back, n := testkit.Backend(t)
+	return setupOn(t, back, n, change...)
+}
+
+func setupOn(t *testing.T, back *backend.Backend, n *embedded.NATS, change ...func(*api.Config)) *server {
+	t.Helper()
 	signing, err := json.Marshal(n.Authority().Signing)
 	require.NoError(t, err)
 	c := api.Config{
