@@ -21,12 +21,6 @@ func (w *Worker) status() *completion.WorkerStatus {
 	return s
 }
 
-// ended tells of a job's end.
-func (w *Worker) ended(job completion.Job) {
-	w.tally.Add(job)
-	w.gauge.Ended(job)
-}
-
 // drain is what a worker does first that is told to stop.
 func (w *Worker) drain() {
 	w.draining.Store(true)

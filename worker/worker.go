@@ -131,6 +131,15 @@ func New(c Config, back *backend.Backend, log *slog.Logger) (*Worker, error) {
 	return w, nil
 }
 
+// ended tells those who wait for the job's end, and would otherwise have to look for it, and counts it.
+func (w *Worker) ended(job completion.Job) {
+	w.tally.Add(job)
+	w.gauge.Ended(job)
+	if job.Conversation != "" {
+		w.back.Bell.Turn(completion.Ref{Tenant: job.Tenant, Job: job.Conversation})
+	}
+}
+
 // lane is one lane of a worker. Each has a generator of its own, so that what one waits for does not hold up the other
 // (I10).
 type lane struct {

@@ -1,12 +1,13 @@
-// Package bell rings across processes over core NATS: "there is work in this lane", "stop this job" and "look at this
-// batch". It promises speed, nothing else. A ring is not stored, not repeated and not acknowledged; one that nobody hears,
-// or that is rung while the connection is down for long, is lost. Whoever listens must also look for itself from time to
-// time: workers poll the queue, and learn of a cancel from the store when they next write; who looks after a batch reads
-// what has become of its lines.
+// Package bell rings across processes over core NATS: "there is work in this lane", "stop this job", "look at this batch",
+// "a turn of this conversation has ended" and, to viewers, "this conversation has changed". It promises speed, nothing else.
+// A ring is not stored, not repeated and not acknowledged; one that nobody hears, or that is rung while the connection is
+// down for long, is lost. Whoever listens must also look for itself from time to time: workers poll the queue, and learn of
+// a cancel from the store when they next write; who looks after a batch or a conversation reads what has become of it.
 package bell
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -51,6 +52,39 @@ func (b *Bell) Batch(ref completion.Ref, lines ...int) {
 // counts as one without lines.
 func (b *Bell) OnBatch(f func(ref completion.Ref, lines []int)) (stop func(), err error) {
 	return b.on("batch.*.*", func(m *nats.Msg) { f(refOf(m.Subject), decode(m.Data)) })
+}
+
+// Turn tells every process that a turn of the conversation has ended.
+func (b *Bell) Turn(conversation completion.Ref) {
+	b.ring("turn." + conversation.Tenant + "." + conversation.Job)
+}
+
+// OnTurn calls f for every ring of Turn, one call at a time, until stop. f must not block.
+func (b *Bell) OnTurn(f func(conversation completion.Ref)) (stop func(), err error) {
+	return b.on("turn.*.*", func(m *nats.Msg) { f(refOf(m.Subject)) })
+}
+
+// changed is what viewers of a conversation hear.
+type changed struct {
+	Type    string `json:"type"` // "changed"
+	Version int64  `json:"version"`
+}
+
+// Changed tells viewers that the conversation has come to a version. It is rung on the conversation's subject, which no
+// log keeps: who connects looks at the conversation first.
+func (b *Bell) Changed(conversation completion.Ref, version int64) {
+	data, _ := json.Marshal(changed{"changed", version}) // a struct of a string and a number
+	_ = b.nc.Publish(conversation.Subject(), data)
+}
+
+// OnChanged calls f with each version that the conversation comes to, one call at a time, until stop. f must not block.
+func (b *Bell) OnChanged(conversation completion.Ref, f func(version int64)) (stop func(), err error) {
+	return b.on(conversation.Subject(), func(m *nats.Msg) {
+		var c changed
+		if json.Unmarshal(m.Data, &c) == nil {
+			f(c.Version)
+		}
+	})
 }
 
 // refOf reads the last two tokens of a subject that has three.

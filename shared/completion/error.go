@@ -51,6 +51,11 @@ const (
 	CodeRange            Code = "range_not_satisfiable"
 	CodeBatchOver        Code = "batch_not_live"
 	CodeBatchNotOver     Code = "batch_not_retryable"
+	CodeTurn             Code = "turn_running"
+	CodeSystemFixed      Code = "system_message_fixed"
+	CodeNoQuestion       Code = "nothing_to_answer"
+	CodeDayQuota         Code = "daily_quota_exceeded"
+	CodeAllQuota         Code = "quota_used_up"
 )
 
 // Kind is what follows from a code.
@@ -105,6 +110,11 @@ var kinds = map[Code]Kind{
 	CodeRange:            {http.StatusRequestedRangeNotSatisfiable, typeInvalid, false, "The file does not have the range that was asked for."},
 	CodeBatchOver:        {http.StatusConflict, typeInvalid, false, "The batch has ended, or is about to."},
 	CodeBatchNotOver:     {http.StatusConflict, typeInvalid, false, "Only a batch that has ended with lines that failed or expired can be tried again."},
+	CodeTurn:             {http.StatusConflict, typeInvalid, false, "A turn of this conversation is under way."},
+	CodeSystemFixed:      {http.StatusConflict, typeInvalid, false, "The system message cannot change any more: something was said."},
+	CodeNoQuestion:       {http.StatusConflict, typeInvalid, false, "Nothing was said that could be answered."},
+	CodeDayQuota:         {http.StatusTooManyRequests, "insufficient_quota", false, "All completions of this day are used up."},
+	CodeAllQuota:         {http.StatusPaymentRequired, "insufficient_quota", false, "All completions are used up."},
 	CodeAnswerTooLarge:   {http.StatusBadGateway, typeServer, false, "The upstream's answer is larger than the limit."},
 }
 

@@ -7,7 +7,7 @@ type Role string
 
 // The roles. Their users live in SLUICE, but for System.
 const (
-	API    Role = "api"    // reads, answers replays, closes logs, tells of batches, rings; creates streams that are missing
+	API    Role = "api"    // reads, answers replays, closes logs, tells of batches and conversations, rings; creates streams that are missing
 	Worker Role = "worker" // writes events
 	Setup  Role = "setup"  // creates and alters the streams; the only one that may
 	Whole  Role = "whole"  // everything, from inside the server's process only: the all-in-one
@@ -28,13 +28,13 @@ func inbox(r Role) string { return "_INBOX." + string(r) }
 var roles = map[Role]grant{
 	API: {
 		publish: []string{
-			"in.>", "rp.>", "wake.*", "cancel.*.*", "batch.*.*",
+			"in.>", "rp.>", "wake.*", "cancel.*.*", "batch.*.*", "turn.*.*", "completions.*.*",
 			"$JS.API.DIRECT.GET.>", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.CREATE.*", "$JS.API.INFO",
 		},
-		subscribe: []string{"completions.>", "replay.*.*", "batch.*.*", inbox(API) + ".>"},
+		subscribe: []string{"completions.>", "replay.*.*", "batch.*.*", "turn.*.*", inbox(API) + ".>"},
 	},
 	Worker: {
-		publish:   []string{"in.>", "wake.*", "batch.*.*", "$JS.API.DIRECT.GET.>", "$JS.API.INFO"},
+		publish:   []string{"in.>", "wake.*", "batch.*.*", "turn.*.*", "$JS.API.DIRECT.GET.>", "$JS.API.INFO"},
 		subscribe: []string{"wake.*", "cancel.*.*", inbox(Worker) + ".>"},
 	},
 	Setup: {

@@ -16,7 +16,8 @@ import (
 // this one (which knows that it does not run it any more). Exactly one of any number of claims gets each attempt. A queued
 // job whose deadline has passed expires instead.
 //
-// completion.ErrFinal: nothing is left to do; the job is returned with it. completion.ErrHeld: a live worker runs it.
+// completion.ErrFinal: nothing is left to do; the job is returned with it. completion.ErrHeld: a live worker runs it, or it
+// waits for the turn before it.
 func (s *Store) Claim(ctx context.Context, ref completion.Ref, worker string, at time.Time) (completion.Job, error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
@@ -26,7 +27,7 @@ func (s *Store) Claim(ctx context.Context, ref completion.Ref, worker string, at
 		Set("state = ?", completion.Running).Set("attempt = attempt + 1").Set("worker = ?", worker).
 		Set("started_at = COALESCE(started_at, ?)", stamp(at)).Set("updated_at = ?", stamp(at)).
 		Set("retry_at = NULL").Set("first_token_at = NULL").
-		Where("(state = ? OR worker = ? OR NOT EXISTS (?))", completion.Queued, worker, s.alive(at)).
+		Where("(state = ? OR worker = ? OR NOT EXISTS (?))", completion.Queued, worker, s.alive(at)).Where("NOT held").
 		Where("(state <> ? OR deadline IS NULL OR deadline > ?)", completion.Queued, stamp(at)).
 		Returning("*").Scan(ctx, &row)
 	if err == nil {

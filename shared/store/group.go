@@ -85,7 +85,7 @@ func (g *Group) claim(ctx context.Context, list []*call[claimArgs]) ([]jobRow, e
 		return q.Set("state = ?", completion.Running).Set("attempt = job.attempt + 1").Set("worker = v.worker").
 			Set("started_at = COALESCE(job.started_at, v.at)").Set("updated_at = v.at").
 			Set("retry_at = NULL").Set("first_token_at = NULL").
-			Where("(job.state = ? OR job.worker = v.worker OR NOT EXISTS (?))", completion.Queued, alive).
+			Where("(job.state = ? OR job.worker = v.worker OR NOT EXISTS (?))", completion.Queued, alive).Where("NOT job.held").
 			Where("(job.state <> ? OR job.deadline IS NULL OR job.deadline > v.at)", completion.Queued)
 	})
 }

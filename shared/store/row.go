@@ -50,6 +50,8 @@ type jobRow struct {
 	Batch           string    `bun:"batch,nullzero"`
 	Line            int       `bun:"line,nullzero"`
 	CustomID        string    `bun:"custom_id,nullzero"`
+	Conversation    string    `bun:"conversation,nullzero"`
+	Held            bool      `bun:"held"`
 }
 
 // heavy are the columns that lists leave out.
@@ -86,7 +88,7 @@ func newRow(j *completion.Job) (*jobRow, error) {
 		FirstTokenAt: stamp(j.FirstTokenAt), FinishedAt: stamp(j.FinishedAt),
 		Deadline: stamp(j.Deadline), RetryOf: text(j.RetryOf), Unsaid: j.Unsaid, RequestID: text(j.RequestID),
 		Endpoint: text(cmp.Or(j.Endpoint, completion.EndpointChat)), Stored: j.Stored,
-		Batch: text(j.Batch), Line: j.Line, CustomID: text(j.CustomID),
+		Batch: text(j.Batch), Line: j.Line, CustomID: text(j.CustomID), Conversation: text(j.Conversation), Held: j.Held,
 	}, nil
 }
 
@@ -100,7 +102,7 @@ func (r *jobRow) job() (completion.Job, error) {
 		FirstTokenAt: stamp(r.FirstTokenAt), FinishedAt: stamp(r.FinishedAt),
 		Deadline: stamp(r.Deadline), RetryOf: r.RetryOf, Unsaid: r.Unsaid, RequestID: r.RequestID,
 		Endpoint: completion.Endpoint(r.Endpoint), Stored: r.Stored,
-		Batch: r.Batch, Line: r.Line, CustomID: r.CustomID,
+		Batch: r.Batch, Line: r.Line, CustomID: r.CustomID, Conversation: r.Conversation, Held: r.Held,
 	}
 	if err := decode(r.Metadata, &j.Metadata); err != nil {
 		return completion.Job{}, fmt.Errorf("decode metadata of job %s: %w", r.ID, err)

@@ -72,11 +72,11 @@ func (s *Store) alive(at time.Time) *bun.SelectQuery {
 	return s.seen(at).Where("w.id = job.worker")
 }
 
-// Orphans returns jobs that the queue may not know: queued since before and due by now. They come without requests and
+// Orphans returns jobs that the queue may not know: queued since before, due by now, and not held. They come without requests and
 // results, ordered by id, from the one after the given id on.
 func (s *Store) Orphans(ctx context.Context, before, now time.Time, after string, limit int) ([]completion.Job, error) {
 	return s.unfinished(ctx, completion.Queued, after, limit, func(q *bun.SelectQuery) *bun.SelectQuery {
-		return q.Where("updated_at < ?", stamp(before)).Where("(retry_at IS NULL OR retry_at < ?)", stamp(now))
+		return q.Where("updated_at < ?", stamp(before)).Where("NOT held").Where("(retry_at IS NULL OR retry_at < ?)", stamp(now))
 	})
 }
 
