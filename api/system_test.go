@@ -189,8 +189,8 @@ func TestSystem_I8_Failures(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, code)
 }
 
-// A line of a batch is the batch's to try again.
-func TestSystem_LineOfBatch(t *testing.T) {
+// A line of a batch is the batch's to try again, and a turn its conversation's.
+func TestSystem_PartOfMore(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	batch := completion.Batch{ID: completion.NewBatchID(), Tenant: "acme"}
@@ -203,11 +203,19 @@ func TestSystem_LineOfBatch(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, s.back.Store.Beat(t.Context(), "w", nil, time.Now()))
 	s.end(t, line.Ref(), completion.Failed)
+	turn := line
+	turn.ID, turn.Batch, turn.Line, turn.Conversation = completion.NewJobID(), "", 0, "conv_1"
+	_, _, err = s.back.Store.Add(t.Context(), &turn)
+	require.NoError(t, err)
+	s.end(t, turn.Ref(), completion.Failed)
 	_, body := s.do(t, http.MethodGet, "/v1/system/failures", "")
-	require.Empty(t, gjson.Get(body, "data").Array())
-	resp, body := s.do(t, http.MethodPost, "/v1/system/failures/acme/"+line.ID+"/retry", "")
-	require.Equal(t, http.StatusConflict, resp.StatusCode, body)
-	require.Equal(t, "job_not_retryable", gjson.Get(body, "error.code").Str)
+	require.Equal(t, `["`+turn.ID+`"]`, gjson.Get(body, "data.#.id").Raw)
+	require.True(t, gjson.Get(body, "data.0.turn").Bool())
+	for _, id := range []string{line.ID, turn.ID} {
+		resp, body := s.do(t, http.MethodPost, "/v1/system/failures/acme/"+id+"/retry", "")
+		require.Equal(t, http.StatusConflict, resp.StatusCode, body)
+		require.Equal(t, "job_not_retryable", gjson.Get(body, "error.code").Str)
+	}
 }
 
 // Who needs no key may see all there is.

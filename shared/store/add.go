@@ -2,8 +2,9 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
+
+	"github.com/uptrace/bun"
 
 	"sluice/shared/completion"
 )
@@ -12,14 +13,32 @@ import (
 // has used before, Add returns that job and false, or completion.ErrConflict if its body was another one (I7). In the
 // same way a job is tried again (RetryOf) by one other job only. Times come back in whole microseconds, which is what
 // the databases keep.
+//
+// A job that is made counts against its Quota, as of CreatedAt. completion.CodeDayQuota, completion.CodeAllQuota: it would
+// be one too many, and was not made.
 func (s *Store) Add(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
+	if len(job.Quota.Accounts(job.CreatedAt)) == 0 {
+		return add(ctx, s.db, job)
+	}
+	err = s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		stored, created, err = add(ctx, tx, job)
+		return err
+	})
+	if err != nil {
+		return completion.Job{}, false, away(err)
+	}
+	return stored, created, nil
+}
+
+// add is Add within db, a transaction if the job has a Quota, which an error must undo.
+func add(ctx context.Context, db bun.IDB, job *completion.Job) (stored completion.Job, created bool, err error) {
 	row, err := newRow(job)
 	if err != nil {
 		return completion.Job{}, false, fmt.Errorf("add job %s: %w", job.ID, err)
 	}
-	insert := s.db.NewInsert().Model(row)
+	insert := db.NewInsert().Model(row)
 	switch {
 	case job.IdempotencyKey != "" && job.RetryOf != "":
 		return completion.Job{}, false, fmt.Errorf("add job %s: it has both a key and a job to try again", job.ID)
@@ -30,14 +49,21 @@ func (s *Store) Add(ctx context.Context, job *completion.Job) (stored completion
 	}
 	result, err := insert.Exec(ctx)
 	if err != nil {
-		return completion.Job{}, false, fmt.Errorf("add job %s: %w", job.ID, away(err))
+		return completion.Job{}, false, wrap(underway(err), "add job %s", job.ID)
 	}
-	if n, err := result.RowsAffected(); err != nil || n == 1 {
-		stored, rowErr := row.job()
-		return stored, true, errors.Join(err, rowErr)
+	n, err := result.RowsAffected()
+	switch {
+	case err != nil:
+		return completion.Job{}, false, fmt.Errorf("add job %s: %w", job.ID, err)
+	case n == 0:
+		stored, err = same(ctx, db, job)
+		return stored, false, err
 	}
-	stored, err = s.Same(ctx, job)
-	return stored, false, err
+	if err := charge(ctx, db, job.Tenant, job.Quota, 1, job.CreatedAt); err != nil {
+		return completion.Job{}, false, wrap(err, "add job %s", job.ID)
+	}
+	stored, err = row.job()
+	return stored, true, err
 }
 
 // Same finds the job that is there already when Add would not make one. completion.ErrNotFound: Add would.
@@ -45,11 +71,15 @@ func (s *Store) Add(ctx context.Context, job *completion.Job) (stored completion
 func (s *Store) Same(ctx context.Context, job *completion.Job) (completion.Job, error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
+	return same(ctx, s.db, job)
+}
+
+func same(ctx context.Context, db bun.IDB, job *completion.Job) (completion.Job, error) {
 	if job.RetryOf == "" && job.IdempotencyKey == "" {
 		return completion.Job{}, completion.ErrNotFound
 	}
 	row := jobRow{}
-	query := s.db.NewSelect().Model(&row).Where("tenant = ?", text(job.Tenant))
+	query := db.NewSelect().Model(&row).Where("tenant = ?", text(job.Tenant))
 	if job.RetryOf != "" {
 		query = query.Where("retry_of = ?", text(job.RetryOf))
 	} else {

@@ -30,7 +30,7 @@ func (f *face) list(ctx context.Context, in *failuresInput) (*failuresOutput, er
 func viewFailure(f store.Failure) FailedJob {
 	v := FailedJob{
 		Object: "failure", Tenant: f.Tenant, ID: f.ID, State: f.State, Lane: f.Lane, Endpoint: f.Endpoint, Model: f.Model, Upstream: f.Upstream,
-		Attempt: f.Attempt, CreatedAt: f.CreatedAt.UTC(), FinishedAt: f.FinishedAt.UTC(), Retry: optional.Of(f.Retry),
+		Attempt: f.Attempt, CreatedAt: f.CreatedAt.UTC(), FinishedAt: f.FinishedAt.UTC(), Retry: optional.Of(f.Retry), Turn: f.Conversation != "",
 		Error: Reason{Code: completion.CodeInternal},
 	}
 	if f.Error != nil {
@@ -58,8 +58,8 @@ func (f *face) retry(ctx context.Context, in *retryInput) (*retryOutput, error) 
 	}}, nil
 }
 
-// again is the tenant's own retry, but for what the tenant has cancelled, which stays so (I9), and for lines of batches,
-// whose answers would not reach the batch.
+// again is the tenant's own retry, but for what the tenant has cancelled, which stays so (I9), and for lines of batches and
+// turns of conversations, which the answer would not reach.
 func (f *face) again(ctx context.Context, tenant, id string) (stored completion.Job, created bool, err error) {
 	if !completion.ValidToken(tenant) || !completion.ValidToken(id) {
 		return completion.Job{}, false, completion.ErrNotFound
@@ -73,6 +73,8 @@ func (f *face) again(ctx context.Context, tenant, id string) (stored completion.
 			fmt.Sprintf("The job is %s; only one that failed or expired can be tried again here.", old.State))
 	case old.Batch != "":
 		return completion.Job{}, false, completion.NewError(completion.CodeNotRetryable, "The job is a line of a batch; the batch can be tried again.")
+	case old.Conversation != "":
+		return completion.Job{}, false, completion.NewError(completion.CodeNotRetryable, "The job is a turn of a conversation; the turn can be tried again there.")
 	}
 	if err := f.Limits.Submit(ctx, tenant); err != nil {
 		return completion.Job{}, false, err

@@ -72,9 +72,9 @@ func Register(api huma.API, p Parts) {
 	}, f.list)
 	huma.Register(api, huma.Operation{
 		OperationID: "retry-failure", Method: http.MethodPost, Path: "/v1/system/failures/{tenant}/{id}/retry", Tags: tags,
-		Errors: []int{401, 403, 404, 409, 429, 503}, Security: needs, DefaultStatus: http.StatusAccepted,
+		Errors: []int{401, 402, 403, 404, 409, 429, 503}, Security: needs, DefaultStatus: http.StatusAccepted,
 		Summary: "Try a failure again", Description: "As its tenant could, within the tenant's limits: makes a new job of it, once. 409 for a " +
-			"job that did not fail or expire, or is a line of a batch.",
+			"job that did not fail or expire, is a line of a batch, or a turn of a conversation.",
 	}, f.retry)
 }
 

@@ -124,6 +124,7 @@ type FailedJob struct {
 	Error      Reason              `json:"error"`
 	CreatedAt  time.Time           `json:"created_at"`
 	FinishedAt time.Time           `json:"finished_at"`
+	Turn       bool                `json:"turn,omitempty" doc:"It is a turn of a conversation, where it is tried again."`
 	Retry      *string             `json:"retry" nullable:"true" doc:"The job that tries it again."`
 }
 
