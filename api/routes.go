@@ -25,6 +25,7 @@ import (
 	"sluice/api/internal/problem"
 	"sluice/api/internal/quota"
 	"sluice/api/internal/responses"
+	"sluice/api/internal/system"
 	"sluice/api/internal/viewer"
 	"sluice/api/internal/webhooks"
 	"sluice/shared/backend"
@@ -32,8 +33,8 @@ import (
 	"sluice/shared/credential"
 )
 
-// routes builds the whole HTTP surface. Event streams end when stopping does.
-func routes(stopping context.Context, c Config, back *backend.Backend, blobs blob.Store, log *slog.Logger) (http.Handler, error) {
+// routes builds the whole HTTP surface, whose jobs taken takes. Event streams end when stopping does.
+func routes(stopping context.Context, c Config, back *backend.Backend, blobs blob.Store, taken counted, log *slog.Logger) (http.Handler, error) {
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Sluice", Version)
 	config.Info.Description = "Queues LLM completions, streams them while they are generated, and keeps the answers."
@@ -46,7 +47,7 @@ func routes(stopping context.Context, c Config, back *backend.Backend, blobs blo
 	guard := access.New(back.Store, open, log)
 	api.UseMiddleware(guard.Middleware)
 	access.Describe(api.OpenAPI())
-	if err := c.faces(stopping, api, guard, back, blobs, log); err != nil {
+	if err := c.faces(stopping, api, guard, back, blobs, taken, log); err != nil {
 		return nil, err
 	}
 	registerHealth(api, back.Ready, log)
@@ -60,9 +61,9 @@ func routes(stopping context.Context, c Config, back *backend.Backend, blobs blo
 }
 
 // faces registers what clients use, all over one intake.
-func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guard, back *backend.Backend, blobs blob.Store, log *slog.Logger) error {
+func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guard, back *backend.Backend, blobs blob.Store, taken counted, log *slog.Logger) error {
 	in := intake.New(intake.Parts{
-		Store: back.Store, Queue: back.Queue, Log: back.Log, Bell: back.Bell, Limits: back.Limit, Logger: log,
+		Store: taken, Queue: back.Queue, Log: back.Log, Bell: back.Bell, Limits: back.Limit, Logger: log,
 		Timeout: map[completion.Lane]time.Duration{completion.LaneInteractive: c.InteractiveTimeout, completion.LaneBatch: c.BatchTimeout},
 	})
 	models := catalog.New(back.Store, c.UnknownModels == PassUnknown)
@@ -82,6 +83,7 @@ func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guar
 		Intake: in, Store: back.Store, Blobs: blobs, Bell: back.Bell, Limits: back.Limit, Follow: follower, Door: door, Logger: log, Write: c.ClientLimit,
 	})
 	catalog.Register(api, models, log)
+	system.Register(api, system.Parts{Intake: in, Store: back.Store, Queue: back.Queue, Limits: back.Limit, Version: Version, Logger: log})
 	desk := attend.New(attend.Parts{
 		Store: back.Store, Log: back.Log, Intake: in, Models: models, Limits: back.Limit, Guard: guard, Logger: log,
 		Heartbeat: c.Heartbeat, Write: c.ClientLimit, Grace: c.StopLimit * 3 / 4, Stopping: stopping,
