@@ -78,7 +78,7 @@ func reply(m completion.Message) bool { return m.Role == completion.RoleAssistan
 func either(completion.Message) bool   { return true }
 
 // policies are those of the turns: as many that wait as there must be for some to begin.
-var policies = slices.Concat(completion.Policies, slices.Repeat([]completion.Policy{completion.PolicyQueue}, 16))
+var policies = slices.Concat(completion.Policies, slices.Repeat([]completion.Policy{completion.PolicyQueue}, 36))
 
 // client does its acts, one after the other.
 func (c *crowd) client(n int) {
