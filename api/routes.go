@@ -15,6 +15,7 @@ import (
 	"sluice/api/internal/batches"
 	"sluice/api/internal/blob"
 	"sluice/api/internal/catalog"
+	"sluice/api/internal/conversations"
 	"sluice/api/internal/files"
 	"sluice/api/internal/follow"
 	"sluice/api/internal/intake"
@@ -33,8 +34,8 @@ import (
 	"sluice/shared/credential"
 )
 
-// routes builds the whole HTTP surface, whose jobs taken takes. Event streams end when stopping does.
-func routes(stopping context.Context, c Config, back *backend.Backend, blobs blob.Store, taken counted, log *slog.Logger) (http.Handler, error) {
+// routes builds the whole HTTP surface, and tells accepted of each job that it takes. Event streams end when stopping does.
+func routes(stopping context.Context, c Config, back *backend.Backend, blobs blob.Store, accepted func(lane completion.Lane, n int), log *slog.Logger) (http.Handler, error) {
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Sluice", Version)
 	config.Info.Description = "Queues LLM completions, streams them while they are generated, and keeps the answers."
@@ -47,7 +48,7 @@ func routes(stopping context.Context, c Config, back *backend.Backend, blobs blo
 	guard := access.New(back.Store, open, log)
 	api.UseMiddleware(guard.Middleware)
 	access.Describe(api.OpenAPI())
-	if err := c.faces(stopping, api, guard, back, blobs, taken, log); err != nil {
+	if err := c.faces(stopping, api, guard, back, blobs, accepted, log); err != nil {
 		return nil, err
 	}
 	registerHealth(api, back.Ready, log)
@@ -61,18 +62,19 @@ func routes(stopping context.Context, c Config, back *backend.Backend, blobs blo
 }
 
 // faces registers what clients use, all over one intake.
-func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guard, back *backend.Backend, blobs blob.Store, taken counted, log *slog.Logger) error {
-	in := intake.New(intake.Parts{
-		Store: taken, Queue: back.Queue, Log: back.Log, Bell: back.Bell, Limits: back.Limit, Logger: log,
-		Timeout: map[completion.Lane]time.Duration{completion.LaneInteractive: c.InteractiveTimeout, completion.LaneBatch: c.BatchTimeout},
-	})
+func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guard, back *backend.Backend, blobs blob.Store, accepted func(lane completion.Lane, n int), log *slog.Logger) error {
+	in := c.intake(back, accepted, log)
 	models := catalog.New(back.Store, c.UnknownModels == PassUnknown)
+	host, err := c.host(in, models, back, log)
+	if err != nil {
+		return err
+	}
 	door, err := c.door()
 	if err != nil {
 		return err
 	}
 	follower := follow.New(follow.Parts{
-		Log: back.Log, Limits: back.Limit, Guard: guard, Logger: log, Heartbeat: c.Heartbeat, Write: c.ClientLimit, Stopping: stopping,
+		Log: back.Log, Bell: back.Bell, Limits: back.Limit, Guard: guard, Logger: log, Heartbeat: c.Heartbeat, Write: c.ClientLimit, Stopping: stopping,
 	})
 	jobs.Register(api, jobs.Parts{Intake: in, Store: back.Store, Models: models, Limits: back.Limit, Follow: follower, Door: door, Logger: log})
 	keys.Register(api, back.Store, log)
@@ -82,6 +84,7 @@ func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guar
 	batches.Register(api, batches.Parts{
 		Intake: in, Store: back.Store, Blobs: blobs, Bell: back.Bell, Limits: back.Limit, Follow: follower, Door: door, Logger: log, Write: c.ClientLimit,
 	})
+	conversations.Register(api, conversations.Parts{Host: host, Intake: in, Store: back.Store, Follow: follower, Door: door, Logger: log})
 	catalog.Register(api, models, log)
 	system.Register(api, system.Parts{Intake: in, Store: back.Store, Queue: back.Queue, Limits: back.Limit, Version: Version, Logger: log})
 	desk := attend.New(attend.Parts{
@@ -91,6 +94,13 @@ func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guar
 	openai.Register(api, openai.Parts{Desk: desk, Store: back.Store, Log: back.Log, Logger: log})
 	responses.Register(api, responses.Parts{Intake: in, Desk: desk, Store: back.Store, Log: back.Log, Models: models, Logger: log})
 	return nil
+}
+
+func (c Config) intake(back *backend.Backend, accepted func(lane completion.Lane, n int), log *slog.Logger) *intake.Intake {
+	return intake.New(intake.Parts{
+		Store: back.Store, Queue: back.Queue, Log: back.Log, Bell: back.Bell, Limits: back.Limit, Logger: log, Accepted: accepted,
+		Timeout: map[completion.Lane]time.Duration{completion.LaneInteractive: c.InteractiveTimeout, completion.LaneBatch: c.BatchTimeout},
+	})
 }
 
 // door is closed without signing keys.

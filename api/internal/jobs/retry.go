@@ -17,7 +17,7 @@ func (f *Face) registerRetry(api huma.API) {
 		DefaultStatus: http.StatusAccepted,
 		Summary:       "Try a job again", Description: "Makes a new job of one that failed, expired or was cancelled: the same request, lane, " +
 			"metadata and time, with retry_of naming the old one, which stays as it is. A job is tried again once: a repeat answers with the same " +
-			"new job. 409 for a job that completed or has not ended.",
+			"new job. 409 for a job that completed or has not ended, and for a turn of a conversation, which is regenerated there.",
 	}, f.retry)
 }
 
