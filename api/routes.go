@@ -56,7 +56,7 @@ func routes(stopping context.Context, c Config, back *backend.Backend, blobs blo
 		return nil, err
 	}
 	mux.Handle("GET /docs", reference)
-	pages, err := site.Routes(c.webSockets()...)
+	pages, err := site.Routes(site.Options{Open: !c.NeedsKeys(), WebSockets: c.webSockets()})
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,7 @@ async function watched(input: RequestInfo | URL, init?: RequestInit): Promise<Re
     if (!init?.signal?.aborted) noteReached(false);
     throw error;
   }
+  if (init?.signal?.aborted) return answer;
   noteReached(answer.status !== 502 && answer.status !== 503 && answer.status !== 504);
   if (answer.status === 401 && sent === key.peek()) {
     if (sent) refusal.value = "This key is not taken.";
@@ -54,8 +55,15 @@ export function request(path: string, init: RequestInit = {}): Promise<Response>
   return watched(base + path, { ...init, headers });
 }
 
+/** Whether the API asks for a key at all; the server writes it into the page. */
+const needsKey = document.documentElement.dataset["keys"] !== "off";
+
 /** Asks the server whether what we have is enough. */
 export async function enter(): Promise<void> {
+  if (needsKey && !key.peek()) {
+    access.value = "out";
+    return;
+  }
   try {
     await call({ method: "GET", path: "/v1/models" });
     access.value = "in";
