@@ -28,6 +28,7 @@ func TestBuild_IsCurrent(t *testing.T) {
 	for _, part := range []string{"page/src", "js/src"} {
 		require.NoError(t, os.CopyFS(filepath.Join(dir, part), os.DirFS(filepath.Join(clients, part))))
 	}
+	require.NoError(t, npm.Copy(filepath.Join(dir, "js"), filepath.Join(clients, "js/package.json"))) // which says what of it may be left out
 	require.NoError(t, npm.Copy(page, filepath.Join(clients, "page/package.json"), filepath.Join(clients, "page/tsconfig.json"), filepath.Join(clients, "page/build.mjs")))
 	require.NoError(t, os.Symlink(modules, filepath.Join(page, "node_modules")))
 	require.NoError(t, npm.Run(t.Context(), page, "npm", "run", "--silent", "check"))
