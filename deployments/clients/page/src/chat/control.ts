@@ -78,12 +78,11 @@ function ended(opened: Thread, answer: string, state: JobState): void {
 /** Sends what was written; while an answer is written, the policy says what becomes of that. */
 export function say(content: string, policy?: Policy): void {
   const conversation = idOf();
+  const first = outbox.peek().find((sending) => sending.conversation === undefined && sending.begin);
+  const place = conversation ? { conversation } : first ? { follows: first.key } : { begin: fresh.peek() };
   suggestions.value = [];
   sent.value++;
-  send({
-    kind: "say", content, ...(policy ? { policy } : {}),
-    ...(conversation ? { conversation } : { begin: { system: fresh.peek().system, parameters: fresh.peek().parameters } }),
-  });
+  send({ kind: "say", content, ...(policy ? { policy } : {}), ...place });
   if (!conversation) setFresh("", fresh.peek().parameters);
 }
 
