@@ -22,14 +22,15 @@ func (c Config) preset() (completion.Preset, error) {
 	return completion.Preset{System: c.ChatSystem, Parameters: p}, nil
 }
 
-func (c Config) host(in *intake.Intake, models *catalog.Catalog, back *backend.Backend, log *slog.Logger) (*talk.Host, error) {
+func (c Config) host(in *intake.Intake, models *catalog.Catalog, taken counted, back *backend.Backend, log *slog.Logger) (*talk.Host, error) {
 	preset, err := c.preset()
-	return talk.New(talk.Parts{Store: back.Store, Intake: in, Bell: back.Bell, Models: models, Logger: log, Preset: preset}), err
+	return talk.New(talk.Parts{Store: back.Store, Intake: in, Bell: back.Bell, Models: models, Logger: log, Preset: preset, Accepted: taken.accepted}), err
 }
 
 // keep looks after conversations until ctx ends.
 func (a *API) keep(ctx context.Context) error {
-	host, err := a.config.host(a.config.intake(a.back, a.log), catalog.New(a.back.Store, a.config.UnknownModels == PassUnknown), a.back, a.log)
+	taken := counted{a.back.Store, a.counter.Add}
+	host, err := a.config.host(a.config.intake(a.back, taken, a.log), catalog.New(a.back.Store, a.config.UnknownModels == PassUnknown), taken, a.back, a.log)
 	if err != nil {
 		return err
 	}

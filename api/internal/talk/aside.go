@@ -107,6 +107,9 @@ func (h *Host) name(ctx context.Context, ref completion.Ref, body intake.Body, p
 		if errors.Is(err, errRepeated) {
 			return stored, false, nil
 		}
-		return stored, created && err == nil, err
+		if err == nil {
+			h.p.Accepted(job.Lane, 1)
+		}
+		return stored, err == nil, err
 	})
 }

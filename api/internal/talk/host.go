@@ -45,6 +45,8 @@ type Parts struct {
 	Models Models
 	Logger *slog.Logger
 
+	Accepted func(lane completion.Lane, n int) // counts the jobs that come with what is written to a conversation
+
 	Preset completion.Preset // what holds where neither a conversation nor its tenant says anything
 }
 

@@ -39,7 +39,7 @@ func newBed(t *testing.T, back *backend.Backend) *bed {
 		Store: back.Store, Queue: back.Queue, Log: back.Log, Bell: back.Bell, Limits: back.Limit, Logger: log,
 		Timeout: map[completion.Lane]time.Duration{completion.LaneInteractive: time.Hour, completion.LaneBatch: time.Hour},
 	})
-	h := New(Parts{Store: back.Store, Intake: in, Bell: back.Bell, Models: catalog.New(back.Store, true), Logger: log})
+	h := New(Parts{Store: back.Store, Intake: in, Bell: back.Bell, Models: catalog.New(back.Store, true), Logger: log, Accepted: func(completion.Lane, int) {}})
 	return &bed{Host: h, t: t, back: back, keeper: &Keeper{Host: h, Ends: back.Store, Ears: back.Bell, Log: back.Log, Names: true}}
 }
 
@@ -63,7 +63,7 @@ func (b *bed) say(ref completion.Ref, text string) completion.Job {
 // end runs a job and ends it, as a worker would.
 func (b *bed) end(job completion.Job, state completion.State, text string) {
 	b.t.Helper()
-	require.NoError(b.t, b.back.Store.Beat(b.t.Context(), "w", time.Now()))
+	require.NoError(b.t, b.back.Store.Beat(b.t.Context(), "w", nil, time.Now()))
 	claimed, err := b.back.Store.Claim(b.t.Context(), job.Ref(), "w", time.Now())
 	require.NoError(b.t, err)
 	_, err = b.back.Store.Finish(b.t.Context(), job.Ref(), claimed.Attempt, completion.Outcome{

@@ -93,6 +93,7 @@ func (n *turn) add(ctx context.Context, job *completion.Job) (stored completion.
 	_, err = n.host.change(ctx, n.ref, func(ctx context.Context, t *store.Talk) error { return n.converse(ctx, t, job) })
 	switch {
 	case err == nil:
+		n.host.p.Accepted(job.Lane, 1)
 		return *job, true, nil
 	case errors.Is(err, errRepeated):
 		return n.repeated, false, nil
