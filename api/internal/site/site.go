@@ -28,6 +28,8 @@ const (
 	index = "index.html"
 	// forever is for files whose names change with what is in them.
 	forever = "public, max-age=31536000, immutable"
+
+	asksForKey, asksForNone = `data-keys="on"`, `data-keys="off"`
 )
 
 // file is one file as it is sent.
@@ -39,10 +41,16 @@ type file struct {
 	plain, gzip []byte
 }
 
+// Options say what the page must know before it can ask.
+type Options struct {
+	Open       bool     // requests need no key, so it asks for none
+	WebSockets []string // the addresses (ws: or wss:) that it may reach besides its own origin
+}
+
 // Routes returns what serves the page, by the pattern that each handler is for: the page itself at /, and its files, none of
-// which comes from elsewhere. The page may reach its own origin and the WebSocket addresses (ws: or wss:) that it is told of.
-func Routes(webSockets ...string) (map[string]http.Handler, error) {
-	policy, err := policy(webSockets)
+// which comes from elsewhere.
+func Routes(o Options) (map[string]http.Handler, error) {
+	policy, err := policy(o.WebSockets)
 	if err != nil {
 		return nil, err
 	}
@@ -55,11 +63,16 @@ func Routes(webSockets ...string) (map[string]http.Handler, error) {
 		if err != nil {
 			return err
 		}
-		pattern, f := "GET /"+strings.TrimPrefix(name, "dist/"), newFile(path.Base(name), plain)
-		if path.Base(name) == index {
-			pattern, f.keep, f.policy = "GET /{$}", "no-cache", policy
+		if path.Base(name) != index {
+			routes["GET /"+strings.TrimPrefix(name, "dist/")] = newFile(path.Base(name), plain)
+			return nil
 		}
-		routes[pattern] = f
+		if o.Open {
+			plain = bytes.Replace(plain, []byte(asksForKey), []byte(asksForNone), 1)
+		}
+		page := newFile(index, plain)
+		page.keep, page.policy = "no-cache", policy
+		routes["GET /{$}"] = page
 		return nil
 	})
 	if err != nil {

@@ -30,7 +30,7 @@ type program struct {
 	Models   modelsCmd   `cmd:"" help:"List the models there are."`
 	Batch    batchCmd    `cmd:"" help:"Run a file of many requests."`
 	Keys     keysCmd     `cmd:"" help:"Manage API keys."`
-	Tenants  tenantsCmd  `cmd:"" help:"Limit tenants."`
+	Tenants  tenantsCmd  `cmd:"" help:"Limit tenants, and set what their conversations begin with."`
 	Webhooks webhooksCmd `cmd:"" name:"webhooks" help:"Be told of what happens, over HTTP."`
 	NATS     natsCmd     `cmd:"" name:"nats" help:"Set NATS up."`
 	Sim      simCmd      `cmd:"" help:"Run the simulated model alone, as an OpenAI-compatible server."`

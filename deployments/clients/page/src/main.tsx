@@ -4,6 +4,8 @@ import "./style/base.css";
 import "./style/ui.css";
 import "./style/grid.css";
 import "./style/shell.css";
+import "./style/chat.css";
+import "./style/markdown.css";
 import { App } from "./app.js";
 import { enter } from "./session.js";
 

@@ -9,7 +9,7 @@ export function Facts({ batch }: { batch: Batch }) {
   const { usage, retry_of: before } = batch;
   const end = endOf(batch);
   return (
-    <section class="facts" aria-labelledby="facts">
+    <section class="batch-facts" aria-labelledby="facts">
       <h2 id="facts">Details</h2>
       <dl>
         <Fact name="Batch"><code>{batch.id}</code></Fact>

@@ -1,6 +1,6 @@
 import { computed, signal } from "@preact/signals";
 import { SluiceError, type Batch, type BatchEvent } from "@sluice/client";
-import { followBatch } from "./follow.js";
+import { followBatch } from "../follow.js";
 import { call } from "../session.js";
 import { outcomeOf, type Outcome } from "./outcome.js";
 import { Pacer, type Pace } from "./pace.js";
@@ -60,7 +60,7 @@ export class Live {
       const batch = await this.#read();
       if (hasEnded(batch)) return true;
       const from = batch.last_seq;
-      for await (const event of followBatch(this.id, { after: Math.max(0, from - look), signal })) this.#hear(event, event.seq > from);
+      for await (const event of followBatch(this.id, Math.max(0, from - look), signal)) this.#hear(event, event.seq > from);
       this.#show();
       return hasEnded(await this.#read());
     } catch (error) {
