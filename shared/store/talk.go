@@ -16,7 +16,7 @@ import (
 
 // Talk is a conversation that nobody else can change meanwhile. What Converse's function writes into Owner, Name, System,
 // Parameters, Metadata, Head, Naming, ActiveAt and DeletedAt is stored with what the methods do; the other fields are read
-// only. Its reads see what was done so far. It is for one goroutine at a time, and only until the function returns.
+// only. Its reads are those of the Store, and see what was done so far. It is for one goroutine at a time, and only until the function returns.
 type Talk struct {
 	completion.Conversation
 	thread
@@ -34,9 +34,14 @@ type Talk struct {
 func (s *Store) Converse(ctx context.Context, conversation completion.Ref, at time.Time, f func(ctx context.Context, t *Talk) error) (completion.Conversation, error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
+	leave, err := s.gates.enter(ctx, conversation)
+	if err != nil {
+		return completion.Conversation{}, wrap(err, "change conversation %s", conversation.Job)
+	}
+	defer leave()
 	var stored completion.Conversation
 	var refused error
-	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+	err = s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		before := conversationRow{}
 		if err := s.lock(conversationOf(tx, &before, conversation), "UPDATE").Scan(ctx); err != nil {
 			return missing(err)
