@@ -121,11 +121,13 @@ func (t *Talk) Say(ctx context.Context, said ...*completion.Message) error {
 
 // Add is Store.Add: the job is there once the Converse has ended well. Whoever finds that it was there before should undo
 // the rest with an error. A turn that is not held while another is under way: completion.CodeTurn, and nothing else can be
-// done in this Converse.
+// done in this Converse. The job counts against its Quota for the conversation's owner; completion.CodeDayQuota and
+// completion.CodeAllQuota must undo the Converse.
 func (t *Talk) Add(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error) {
 	if job.Tenant != t.Tenant || job.Conversation != "" && job.Conversation != t.ID {
 		return completion.Job{}, false, fmt.Errorf("add job %s: it is not one of conversation %s", job.ID, t.ID)
 	}
+	job.Quota.Owner = t.Owner
 	stored, created, err = add(ctx, t.db, job)
 	t.changed = t.changed || created
 	return stored, created, err

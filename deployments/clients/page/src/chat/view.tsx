@@ -10,10 +10,11 @@ import { Answer } from "./answer.js";
 import { Composer } from "./composer.js";
 import { announcement, regenerate, sent } from "./control.js";
 import { itemsOf, type Item } from "./item.js";
+import { conversations } from "./list.js";
 import { Outgoing, UserMessage } from "./message.js";
 import { outbox } from "./outbox.js";
 import { Panel } from "./panel.js";
-import { Scroll } from "./scroll.js";
+import { keepPlace, Scroll } from "./scroll.js";
 import { begin } from "./side.js";
 import { thread, type Thread } from "./thread.js";
 
@@ -23,8 +24,8 @@ const panel = signal(false);
 export function Chat() {
   const open = thread.value;
   const id = route.value.view === "chat" ? route.value.id : undefined;
-  const name = open?.conversation.value?.name || "New conversation";
-  useEffect(() => { document.title = id ? `${name} · Sluice` : "Sluice"; }, [id, name]);
+  const name = nameOf(open);
+  useEffect(() => { document.title = id ? `${name || "…"} · Sluice` : "Sluice"; }, [id, name]);
   if (open?.missing.value) return <Missing />;
   return (
     <>
@@ -38,6 +39,15 @@ export function Chat() {
       {panel.value && <Panel onClose={() => { panel.value = false; }} />}
     </>
   );
+}
+
+/** What the conversation is called; while it is read, what the list calls it. */
+function nameOf(open: Thread | undefined): string {
+  const fallback = "New conversation";
+  if (!open) return fallback;
+  const known = open.conversation.value ?? conversations.value.find(({ id }) => id === open.id);
+  if (known) return known.name || fallback;
+  return outbox.value.some(({ conversation }) => conversation === open.id) ? fallback : "";
 }
 
 function Missing() {
@@ -59,7 +69,7 @@ function Messages({ open, id }: { open: Thread | undefined; id: string | undefin
   if (items.length === 0 && !loading) return <Welcome />;
   return (
     <Scroll jump={`${id ?? ""} ${loading ? "" : "there"} ${sent.value}`}>
-      {open?.older.value && <div class="earlier"><Button small onClick={() => void open.loadOlder().catch(toastError)}>Show earlier messages</Button></div>}
+      {open?.older.value && <div class="earlier"><Button small onClick={() => void keepPlace(open.loadOlder()).catch(toastError)}>Show earlier messages</Button></div>}
       {loading && items.length === 0 && <div class="earlier"><Spinner label="Loading messages" /></div>}
       {items.map((item, n) => <One key={item.key} item={item} open={open} last={n === items.length - 1} />)}
       <Unanswered items={items} />
