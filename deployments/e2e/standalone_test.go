@@ -27,15 +27,16 @@ const (
 
 // installation is one data folder and the addresses under which it is served.
 type installation struct {
-	env []string
-	url string
-	dir string
+	env     []string
+	url     string
+	dir     string
+	program string // path of sluice, or its name in bin
 }
 
 func newInstallation(t *testing.T, env ...string) *installation {
 	t.Helper()
 	addr, dir := freeAddr(t), filepath.Join(t.TempDir(), "data")
-	return &installation{url: "http://" + addr, dir: dir, env: append([]string{
+	return &installation{url: "http://" + addr, dir: dir, program: "sluice", env: append([]string{
 		"SLUICE_HTTP_ADDR=" + addr, "SLUICE_NATS_ADDR=" + freeAddr(t), "SLUICE_WEBSOCKET_ADDR=" + freeAddr(t),
 		"SLUICE_DATA_DIR=" + dir, "SLUICE_RETRY_BASE=100ms",
 	}, env...)}
@@ -44,14 +45,14 @@ func newInstallation(t *testing.T, env ...string) *installation {
 // up starts sluice up and waits until it has greeted.
 func (i *installation) up(t *testing.T, env ...string) *process {
 	t.Helper()
-	p := program{name: "sluice", args: []string{"up"}, env: append(i.env[:len(i.env):len(i.env)], env...)}.start(t)
+	p := program{name: i.program, args: []string{"up"}, env: append(i.env[:len(i.env):len(i.env)], env...)}.start(t)
 	p.await(t, "Ctrl-C stops")
 	return p
 }
 
 // sluice is a command line against the installation.
 func (i *installation) sluice(args ...string) program {
-	return program{name: "sluice", args: args, env: []string{"SLUICE_API_URL=" + i.url, "SLUICE_DATA_DIR=" + i.dir}}
+	return program{name: i.program, args: args, env: []string{"SLUICE_API_URL=" + i.url, "SLUICE_DATA_DIR=" + i.dir}}
 }
 
 // api is a client of the installation.
@@ -80,6 +81,7 @@ func TestSluice(t *testing.T) {
 	t.Run("Models", i.models)
 	t.Run("Retry", i.retry)
 	t.Run("Keys_Tenants", i.keysAndTenants)
+	t.Run("System", i.system)
 	t.Run("Webhooks", i.webhooks)
 	t.Run("Doctor_FindsWhatIsWrong", i.doctor)
 	t.Run("Viewer_MayReadAndNoMore", i.viewerReads)
@@ -131,6 +133,29 @@ func (i *installation) keysAndTenants(t *testing.T) {
 	elsewhere := program{name: "sluice", args: []string{"keys", "list"}, env: []string{"SLUICE_DATA_DIR=" + t.TempDir()}}.run(t)
 	require.Equal(t, 1, elsewhere.code(t))
 	require.Contains(t, elsewhere.err.String(), "SLUICE_DATABASE_URL")
+}
+
+// system looks at the whole installation, with the local key and with that of a tenant's administrator.
+func (i *installation) system(t *testing.T) {
+	t.Parallel()
+	i.sluice("ask", prompt).succeed(t)
+	var seen gjson.Result
+	require.Eventually(t, func() bool {
+		said := i.api(t).get(t, "/v1/system")
+		require.Equal(t, http.StatusOK, said.status, said.body)
+		seen = gjson.Parse(said.body)
+		return seen.Get("rates.last_15_minutes.completed").Int() > 0 && seen.Get("rates.last_15_minutes.accepted").Int() > 0
+	}, time.Minute, 50*time.Millisecond)
+	require.True(t, seen.Get("queue_ready").Bool())
+	require.EqualValues(t, 1, seen.Get("workers.#").Int())
+	require.True(t, seen.Get("workers.0.alive").Bool())
+	require.EqualValues(t, 64, seen.Get("lanes.1.slots").Int())
+	require.Equal(t, "sim", seen.Get("upstreams.0.name").Str)
+	require.Positive(t, seen.Get("rates.last_15_minutes.first_delta.p50_seconds").Num)
+	admin := strings.TrimSpace(i.sluice("keys", "create", "--tenant", "local", "--scope", "submit,read,admin").succeed(t))
+	require.Equal(t, http.StatusForbidden, newAPI(t, i.url, admin).get(t, "/v1/system").status)
+	system := strings.TrimSpace(i.sluice("keys", "create", "--tenant", "local", "--scope", "system").succeed(t))
+	require.Equal(t, http.StatusOK, newAPI(t, i.url, system).get(t, "/v1/system/failures").status)
 }
 
 // TestUp_Auth starts servers that must not be reached by everybody.

@@ -166,7 +166,7 @@ func (b *bed) work(slots int, change ...func(*worker)) *worker {
 }
 
 func (w *worker) handle(ctx context.Context, t completion.Task) error {
-	if err := w.back.Store.Beat(ctx, "worker", time.Now()); err != nil {
+	if err := w.back.Store.Beat(ctx, "worker", nil, time.Now()); err != nil {
 		return err
 	}
 	j, err := w.back.Store.Claim(ctx, t.Ref, "worker", time.Now())
@@ -267,7 +267,7 @@ func (b *bed) await(ref completion.Ref, what string, is func(completion.Batch) b
 	require.Eventually(b.t, func() bool {
 		batch = b.batch(ref)
 		return is(batch)
-	}, 60*time.Second, 5*time.Millisecond, what)
+	}, 60*time.Second, 20*time.Millisecond, what)
 	return batch
 }
 
