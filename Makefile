@@ -22,6 +22,12 @@ run: ## Build and start everything in one process
 build: ## Build all programs into bin/
 	go build -o $(BIN)/ ./deployments/cmd/sluice ./api/cmd/api ./worker/cmd/worker ./migrations/cmd/migrate
 
+PAGE := deployments/clients/page
+
+.PHONY: page
+page: ## Build the page that the API serves, after a change of its sources
+	cd $(PAGE) && npm ci --no-audit --no-fund --ignore-scripts && npm run --silent check && npm run --silent build
+
 .PHONY: test
 test: $(BIN)/testenv ## Run all tests, installing and starting the servers they need
 	$(BIN)/testenv -- $(TEST) $(if $(RUN),-run '$(RUN)') $(PACKAGES)

@@ -24,6 +24,7 @@ import (
 	"sluice/api/internal/page"
 	"sluice/api/internal/problem"
 	"sluice/api/internal/responses"
+	"sluice/api/internal/site"
 	"sluice/api/internal/viewer"
 	"sluice/api/internal/webhooks"
 	"sluice/shared/backend"
@@ -55,6 +56,13 @@ func routes(stopping context.Context, c Config, back *backend.Backend, blobs blo
 		return nil, err
 	}
 	mux.Handle("GET /docs", reference)
+	pages, err := site.Routes(site.Options{Open: !c.NeedsKeys(), WebSockets: c.webSockets()})
+	if err != nil {
+		return nil, err
+	}
+	for pattern, handler := range pages {
+		mux.Handle(pattern, handler)
+	}
 	return wrap(c.web(envelope(mux, api.OpenAPI())), log), nil
 }
 
@@ -103,4 +111,12 @@ func (c Config) door() (viewer.Door, error) {
 		return viewer.Door{}, err
 	}
 	return viewer.New(mint, viewer.Stream{NATSURL: c.PublicNATSURL, WebSocketURL: c.PublicWebSocketURL}, c.CredentialTTL), nil
+}
+
+// webSockets are the addresses that clients are told.
+func (c Config) webSockets() []string {
+	if c.SigningKeys == "" || c.PublicWebSocketURL == "" {
+		return nil
+	}
+	return []string{c.PublicWebSocketURL}
 }

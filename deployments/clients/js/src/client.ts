@@ -1,9 +1,11 @@
 import type { Batch, BatchEvent } from "./batch.js";
 import type { WebSocketConstructor } from "./connection.js";
+import { Conversations, type Conversation } from "./conversation.js";
 import { SluiceError } from "./error.js";
 import type { JobEvent } from "./events.js";
 import { followBatchWith, followWith, type FollowSource } from "./follow.js";
 import { HTTP } from "./http.js";
+import { followConversationWith, type Changed } from "./note.js";
 import { textOf, type TextPart } from "./text.js";
 import type { CallOptions, Credential, Job, Submission } from "./types.js";
 import { backOff, pause } from "./wait.js";
@@ -19,7 +21,12 @@ export interface SluiceOptions {
   WebSocket?: WebSocketConstructor | undefined;
 }
 
-interface FollowCallOptions extends CallOptions {
+interface WatchOptions extends CallOptions {
+  /** Called with true when a connection is there, and with false when one is lost or could not be made. */
+  onConnection?: ((there: boolean) => void) | undefined;
+}
+
+interface FollowCallOptions extends WatchOptions {
   /** The seq after which to begin; default 0: from the start. */
   after?: number | undefined;
 }
@@ -28,9 +35,12 @@ interface FollowCallOptions extends CallOptions {
 export class Sluice {
   readonly #http: HTTP;
   readonly #webSocket: WebSocketConstructor | undefined;
+  /** Its conversations. */
+  readonly conversations: Conversations;
 
   constructor({ baseURL, apiKey, fetch = globalThis.fetch, WebSocket }: SluiceOptions) {
     this.#http = new HTTP(baseURL, apiKey, fetch);
+    this.conversations = new Conversations(this.#http);
     this.#webSocket = WebSocket;
   }
 
@@ -99,6 +109,16 @@ export class Sluice {
     const id = typeof batchOrId === "string" ? batchOrId : batchOrId.id;
     const source = from(await this.batchCredential(id, options), (signal) => this.batchCredential(id, { signal }));
     yield* followBatchWith(source, { ...options, WebSocket: this.#webSocket });
+  }
+
+  /**
+   * Yields a note when a conversation may have changed, beginning with one: whoever has seen an older version reads it
+   * anew. Notes get lost where a connection does; the one after it is then without a version. It ends when the signal says so.
+   */
+  async *followConversation(conversationOrId: Conversation | string, options: WatchOptions = {}): AsyncGenerator<Changed, void, undefined> {
+    const id = typeof conversationOrId === "string" ? conversationOrId : conversationOrId.id;
+    const source = from(await this.conversations.credential(id, options), (signal) => this.conversations.credential(id, { signal }));
+    yield* followConversationWith(source, { ...options, WebSocket: this.#webSocket });
   }
 }
 

@@ -32,12 +32,12 @@ export interface Page {
   error?: { code: string; message: string; retryable: boolean };
 }
 
-/** One connection that hears one job or batch. It is not made again when it breaks. */
-export class Connection {
+/** One connection that hears one job, batch or conversation. It is not made again when it breaks. */
+export class Connection<E extends object = LogEvent> {
   readonly #nats: NatsConnection;
   readonly #log: string;
   readonly #inbox: string;
-  #live: LogEvent[] = [];
+  #live: E[] = [];
   #sizes: number[] = [];
   #held = 0;
   #dropped = false;
@@ -48,8 +48,10 @@ export class Connection {
   #wake: () => void = () => {};
 
   /** Connects and subscribes. The first question travels behind the subscription, so what is stored later is also heard. */
-  static async open(access: Access, subject: string, constructor: WebSocketConstructor, signal: AbortSignal): Promise<Connection> {
-    return new Connection(await dial(access, constructor, signal), subject);
+  static async open<E extends object>(
+    access: Access, subject: string, constructor: WebSocketConstructor, signal: AbortSignal,
+  ): Promise<Connection<E>> {
+    return new Connection<E>(await dial(access, constructor, signal), subject);
   }
 
   private constructor(nats: NatsConnection, subject: string) {
@@ -76,7 +78,7 @@ export class Connection {
   }
 
   /** The next live event; undefined after so many milliseconds, when some were dropped, or when it is retired. */
-  async hear(ms: number): Promise<LogEvent | undefined> {
+  async hear(ms: number): Promise<E | undefined> {
     await this.#until(() => this.#stale || this.#live.length > 0 || this.#dropped, ms);
     if (this.#stale) return undefined;
     const event = this.#live.shift();
@@ -95,6 +97,17 @@ export class Connection {
     return this.#answer;
   }
 
+  /** Throws a ConnectionLost if the server does not answer within so many milliseconds. */
+  async check(ms: number): Promise<void> {
+    let there = false;
+    this.#nats.flush().then(() => {
+      there = true;
+      this.#wake();
+    }, () => {}); // closed, which is heard of
+    await this.#until(() => this.#stale || there, ms);
+    if (!there && !this.#stale) throw new ConnectionLost(new Error("NATS does not answer"));
+  }
+
   #take(error: Error | null, hear: () => void): void {
     try {
       if (error) throw new SluiceError("The credential does not permit to follow this.", { code: "permission_denied", retryable: false, cause: error });
@@ -110,7 +123,7 @@ export class Connection {
       this.#dropped = true;
       return;
     }
-    const event = msg.json<LogEvent>();
+    const event = msg.json<E>();
     this.#held += msg.data.length;
     this.#sizes.push(msg.data.length);
     this.#live.push(event);

@@ -14,11 +14,13 @@ export interface FollowOptions {
   signal?: AbortSignal | undefined;
   /** Default: the global one, which Node.js has from version 22 on. */
   WebSocket?: WebSocketConstructor | undefined;
+  /** Called with true when a connection is there, and with false when one is lost or could not be made. */
+  onConnection?: ((there: boolean) => void) | undefined;
 }
 
-/** What it takes to follow one job or batch without the API's key. */
+/** What it takes to follow one job, batch or conversation without the API's key. */
 export interface FollowSource {
-  /** completions.<tenant>.<job or batch> */
+  /** completions.<tenant>.<job, batch or conversation> */
   subject: string;
   websocketURL: string;
   /** Missing: renew is asked for one as soon as the server has refused to do without. */
@@ -46,23 +48,40 @@ export function followBatchWith(source: FollowSource, options: FollowOptions = {
 }
 
 async function* read(source: FollowSource, options: FollowOptions): AsyncGenerator<LogEvent, void, undefined> {
+  const merge = new Merge(options.after ?? 0);
+  yield* overConnections<LogEvent, LogEvent>(source, options, async function* (connection, signal) {
+    yield* new Session(connection, merge, signal).events();
+    return merge.done;
+  }, () => merge.last);
+}
+
+/** What is done with one connection: it yields what is heard, and returns whether that was all there is. */
+type Listen<H extends object, E> = (connection: Connection<H>, signal: AbortSignal) => AsyncGenerator<E, boolean, undefined>;
+
+/**
+ * Listens over one connection after the other, until that was all or the signal says otherwise. The less has been heard by the
+ * measure of heard, the longer the pauses between them.
+ */
+export async function* overConnections<H extends object, E>(
+  source: FollowSource, options: FollowOptions, listen: Listen<H, E>, heard: () => number,
+): AsyncGenerator<E, void, undefined> {
   const signal = options.signal ?? new AbortController().signal;
   const constructor = options.WebSocket ?? globalWebSocket();
-  const merge = new Merge(options.after ?? 0);
   const lease = new Lease(
     { websocketURL: source.websocketURL, credential: source.credential, expiresAt: source.expiresAt }, source.renew);
   try {
-    for (let failures = 0; !merge.done; ) {
-      const before = merge.last;
+    for (let failures = 0; ; ) {
+      const before = heard();
       try {
-        yield* connected(lease, source.subject, constructor, merge, signal);
+        if (yield* connected(lease, source.subject, constructor, listen, signal, options.onConnection)) return;
         failures = 0;
         continue;
       } catch (error) {
         signal.throwIfAborted();
         judge(error, lease);
       }
-      failures = merge.last > before ? 0 : failures + 1;
+      options.onConnection?.(false);
+      failures = heard() > before ? 0 : failures + 1;
       await pause(backOff(failures), signal);
     }
   } finally {
@@ -84,21 +103,24 @@ function judge(error: unknown, lease: Lease): void {
   }
 }
 
-/** Follows over one connection, until the log has ended or a fresh credential calls for another connection. */
-async function* connected(
-  lease: Lease, subject: string, constructor: WebSocketConstructor, merge: Merge, signal: AbortSignal,
-): AsyncGenerator<LogEvent, void, undefined> {
+/** Listens over one connection, until that was all or a fresh credential calls for another connection. */
+async function* connected<H extends object, E>(
+  lease: Lease, subject: string, constructor: WebSocketConstructor, listen: Listen<H, E>, signal: AbortSignal, onConnection: FollowOptions["onConnection"],
+): AsyncGenerator<E, boolean, undefined> {
   signal.throwIfAborted();
-  const connection = await Connection.open(await abortable(lease.current(), signal), subject, constructor, signal);
+  const connection = await Connection.open<H>(await abortable(lease.current(), signal), subject, constructor, signal);
   const leave = () => connection.retire();
   signal.addEventListener("abort", leave);
   lease.onFresh = () => connection.retire();
+  let done: boolean;
   try {
-    yield* new Session(connection, merge, signal).events();
+    onConnection?.(true);
+    done = yield* listen(connection, signal);
   } finally {
     lease.onFresh = () => {};
     signal.removeEventListener("abort", leave);
     connection.close();
   }
   signal.throwIfAborted();
+  return done;
 }

@@ -2,7 +2,7 @@ import { SluiceError } from "./error.js";
 
 /** One request to the API, and what it takes to send it. */
 export interface Call {
-  method: "GET" | "POST";
+  method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   path: string;
   body?: object | undefined;
   headers?: Record<string, string>;

@@ -3,6 +3,11 @@ export type {
 } from "./batch.js";
 export { Sluice } from "./client.js";
 export type { SluiceOptions } from "./client.js";
+export { Conversations } from "./conversation.js";
+export type {
+  Content, Conversation, ConversationChange, ConversationDraft, ConversationMessage, ListOptions, MessagesOptions, Page, Parameters, Policy, Turn,
+  TurnOptions,
+} from "./conversation.js";
 export { SluiceError } from "./error.js";
 export { isFinal } from "./events.js";
 export type {
@@ -11,6 +16,8 @@ export type {
 } from "./events.js";
 export { followBatchWith, followWith } from "./follow.js";
 export type { FollowOptions, FollowSource } from "./follow.js";
+export { followConversationWith } from "./note.js";
+export type { Changed } from "./note.js";
 export { textOf } from "./text.js";
 export type { TextPart } from "./text.js";
 export type { CallOptions, Credential, Failure, Job, JobState, Json, Lane, Submission } from "./types.js";

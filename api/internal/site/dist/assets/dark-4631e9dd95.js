@@ -1,0 +1,1 @@
+var m="sluice.theme";function t(){let e=localStorage.getItem(m);return e==="light"||e==="dark"?e:"auto"}function o(e){e==="auto"?delete document.documentElement.dataset.theme:document.documentElement.dataset.theme=e}o(t());

@@ -1,0 +1,5 @@
+import { Top } from "../top.js";
+
+export function Chat() {
+  return <Top title="Chat" />;
+}

@@ -1,0 +1,101 @@
+import { computed, signal } from "@preact/signals";
+import { Sluice, SluiceError } from "@sluice/client";
+import { HTTP, type Call } from "@sluice/client/http";
+import { noteReached } from "./net.js";
+
+const place = "sluice.key";
+
+/** Whether requests may be made: known once the server has been asked. */
+export type Access = "unknown" | "in" | "out";
+
+export const access = signal<Access>("unknown");
+
+/** The API key, if one was given. */
+export const key = signal<string | undefined>(takeKey());
+
+/** Why the last key was not taken. */
+export const refusal = signal("");
+
+const base = location.origin;
+
+/** A fetch that tells net.ts whether the server answers, and signs out where the key is no longer taken. */
+async function watched(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
+  const sent = key.peek();
+  let answer: Response;
+  try {
+    answer = await fetch(input, init);
+  } catch (error) {
+    if (!init?.signal?.aborted) noteReached(false);
+    throw error;
+  }
+  if (init?.signal?.aborted) return answer;
+  noteReached(answer.status !== 502 && answer.status !== 503 && answer.status !== 504);
+  if (answer.status === 401 && sent === key.peek()) {
+    if (sent) refusal.value = "This key is not taken.";
+    access.value = "out";
+  }
+  return answer;
+}
+
+/** The client of the key that is in use. */
+export const client = computed(() => new Sluice({ baseURL: base, apiKey: key.value, fetch: watched }));
+
+const http = computed(() => new HTTP(base, key.value, watched));
+
+/** One JSON request; every other outcome than success is a SluiceError. */
+export function call<T>(request: Call): Promise<T> {
+  return http.value.call<T>(request);
+}
+
+/** One request of any kind, with the key: uploads, downloads, event streams. The answer may be a refusal. */
+export function request(path: string, init: RequestInit = {}): Promise<Response> {
+  const headers = new Headers(init.headers);
+  const secret = key.peek();
+  if (secret) headers.set("Authorization", `Bearer ${secret}`);
+  return watched(base + path, { ...init, headers });
+}
+
+/** Whether the API asks for a key at all; the server writes it into the page. */
+const needsKey = document.documentElement.dataset["keys"] !== "off";
+
+/** Asks the server whether what we have is enough. */
+export async function enter(): Promise<void> {
+  if (needsKey && !key.peek()) {
+    access.value = "out";
+    return;
+  }
+  try {
+    await call({ method: "GET", path: "/v1/models" });
+    access.value = "in";
+    refusal.value = "";
+  } catch (error) {
+    if (error instanceof SluiceError && error.status === 401) return; // watched has seen it
+    if (error instanceof SluiceError && error.status === 403) access.value = "in"; // it may do other things
+    else setTimeout(() => void enter(), 1_000); // the server is away
+  }
+}
+
+export async function signIn(secret: string): Promise<void> {
+  localStorage.setItem(place, secret);
+  key.value = secret;
+  await enter();
+}
+
+/** Forgets the key and all that was kept for it. */
+export function signOut(): void {
+  for (const store of [localStorage, sessionStorage]) {
+    for (const name of Object.keys(store)) if (name.startsWith("sluice.") && name !== "sluice.theme") store.removeItem(name);
+  }
+  key.value = undefined;
+  location.replace(location.pathname);
+}
+
+/** A key in the address is kept, and leaves the address at once. */
+function takeKey(): string | undefined {
+  const given = new URLSearchParams(location.hash.replace(/^#\/?/, "")).get("key");
+  if (given) {
+    localStorage.setItem(place, given);
+    history.replaceState(null, "", location.pathname);
+  }
+  return localStorage.getItem(place) ?? undefined;
+}

@@ -1,0 +1,5 @@
+import { Top } from "../top.js";
+
+export function System() {
+  return <Top title="System" />;
+}
