@@ -78,7 +78,7 @@ func (p *tab) hear(event any) {
 	failed := false // a request
 	switch e := event.(type) {
 	case *runtime.EventExceptionThrown:
-		fault = "uncaught: " + e.ExceptionDetails.Error()
+		fault = "uncaught: " + e.ExceptionDetails.Text
 	case *runtime.EventConsoleAPICalled:
 		if e.Type == runtime.ConsoleAPICalledTypeError || e.Type == runtime.ConsoleAPICalledTypeWarning || e.Type == runtime.ConsoleAPICalledTypeAssert {
 			text, _ := json.Marshal(e.Args)
