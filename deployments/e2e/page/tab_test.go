@@ -125,13 +125,22 @@ func see[T any](p *tab, expression string) T {
 	return v
 }
 
-// until waits for an expression to become true. It does not wait for frames, which hidden tabs do not draw.
+// until waits for an expression to become true, on whichever page the tab comes to be.
 func (p *tab) until(expression string) {
 	p.t.Helper()
-	ctx, stop := context.WithTimeout(p.ctx, patience)
-	defer stop()
-	_, err := chromedp.Run(ctx, chromedp.Poll[bool](expression, chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(0)))
-	require.NoError(p.t, err, expression)
+	limit, tick := time.After(patience), time.NewTicker(20*time.Millisecond)
+	defer tick.Stop()
+	for {
+		ok, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](`(() => { try { return !!(`+expression+`); } catch { return false; } })()`))
+		if err == nil && ok {
+			return
+		}
+		select {
+		case <-limit:
+			require.Fail(p.t, "waited in vain for "+expression, "%v", err)
+		case <-tick.C:
+		}
+	}
 }
 
 // phone makes the tab as wide as a phone.
