@@ -42,6 +42,9 @@ type Config struct {
 	SigningKeys        string        `name:"nats-signing-keys" env:"SLUICE_NATS_SIGNING_KEYS" placeholder:"FILE" help:"The file signing.json of sluice nats init, to mint viewers' credentials with. Without it clients are not told of NATS, and follow over HTTP."`
 	CredentialTTL      time.Duration `name:"credential-ttl" env:"SLUICE_CREDENTIAL_TTL" default:"10m" help:"How long a viewer's NATS credential is valid. From 5s to 24h."`
 	UnknownModels      string        `env:"SLUICE_UNKNOWN_MODELS" default:"refuse" enum:"refuse,pass" help:"What becomes of an OpenAI request for a model that no upstream lists: refuse answers 404, pass asks the upstream, for those that serve more than they list."`
+	ChatParameters     string        `name:"chat-parameters" env:"SLUICE_CHAT_PARAMETERS" placeholder:"JSON" help:"How turns of conversations are answered where neither they nor their tenant say: a JSON object, such as {\"model\":\"gpt-5\",\"context_tokens\":50000}. context_messages is 200 and context_tokens 24000 if nobody says; the model is the first that is served."`
+	ChatSystem         string        `name:"chat-system" env:"SLUICE_CHAT_SYSTEM" help:"System message of new conversations that bring none, where their tenant has none either."`
+	ChatNaming         string        `name:"chat-naming" env:"SLUICE_CHAT_NAMING" default:"on" enum:"on,off" help:"on: a conversation without a name gets one after an answer, by a job of the batch lane."`
 	Heartbeat          time.Duration `env:"SLUICE_HEARTBEAT" default:"15s" help:"Pause between comments on an idle event stream."`
 	ClientLimit        time.Duration `env:"SLUICE_CLIENT_LIMIT" default:"30s" help:"Longest a client may take to read one event, or to send or read one piece of a file, before it is cut off."`
 	StopLimit          time.Duration `env:"SLUICE_STOP_LIMIT" default:"10s" help:"Longest a stopping API waits for requests to end."`
@@ -53,6 +56,9 @@ type Config struct {
 // Validate reports all faults of c at once.
 func (c Config) Validate() error {
 	err := errors.Join(c.Webhooks.Validate(), c.Files.Validate())
+	if _, bad := c.preset(); bad != nil {
+		err = errors.Join(err, bad)
+	}
 	if !completion.ValidToken(c.Tenant) {
 		err = errors.Join(err, fmt.Errorf("tenant %q: want 1 to 64 of a-z, 0-9, _ and -", c.Tenant))
 	}
@@ -179,6 +185,7 @@ func (a *API) Run(ctx context.Context) error {
 		service.Runner{Name: "webhooks", Run: a.deliver},
 		service.Runner{Name: "files", Run: files.NewJanitor(a.back.Store, a.blobs, a.log).Run},
 		service.Runner{Name: "batches", Run: a.conduct},
+		service.Runner{Name: "conversations", Run: a.keep},
 		service.Runner{Name: "http", Run: a.serve},
 	)
 }

@@ -15,6 +15,7 @@ import (
 	"sluice/api/internal/batches"
 	"sluice/api/internal/blob"
 	"sluice/api/internal/catalog"
+	"sluice/api/internal/conversations"
 	"sluice/api/internal/files"
 	"sluice/api/internal/follow"
 	"sluice/api/internal/intake"
@@ -68,17 +69,18 @@ func routes(stopping context.Context, c Config, back *backend.Backend, blobs blo
 
 // faces registers what clients use, all over one intake.
 func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guard, back *backend.Backend, blobs blob.Store, log *slog.Logger) error {
-	in := intake.New(intake.Parts{
-		Store: back.Store, Queue: back.Queue, Log: back.Log, Bell: back.Bell, Limits: back.Limit, Logger: log,
-		Timeout: map[completion.Lane]time.Duration{completion.LaneInteractive: c.InteractiveTimeout, completion.LaneBatch: c.BatchTimeout},
-	})
+	in := c.intake(back, log)
 	models := catalog.New(back.Store, c.UnknownModels == PassUnknown)
+	host, err := c.host(in, models, back, log)
+	if err != nil {
+		return err
+	}
 	door, err := c.door()
 	if err != nil {
 		return err
 	}
 	follower := follow.New(follow.Parts{
-		Log: back.Log, Limits: back.Limit, Guard: guard, Logger: log, Heartbeat: c.Heartbeat, Write: c.ClientLimit, Stopping: stopping,
+		Log: back.Log, Bell: back.Bell, Limits: back.Limit, Guard: guard, Logger: log, Heartbeat: c.Heartbeat, Write: c.ClientLimit, Stopping: stopping,
 	})
 	jobs.Register(api, jobs.Parts{Intake: in, Store: back.Store, Models: models, Limits: back.Limit, Follow: follower, Door: door, Logger: log})
 	keys.Register(api, back.Store, log)
@@ -87,6 +89,7 @@ func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guar
 	batches.Register(api, batches.Parts{
 		Intake: in, Store: back.Store, Blobs: blobs, Bell: back.Bell, Limits: back.Limit, Follow: follower, Door: door, Logger: log, Write: c.ClientLimit,
 	})
+	conversations.Register(api, conversations.Parts{Host: host, Intake: in, Store: back.Store, Follow: follower, Door: door, Logger: log})
 	catalog.Register(api, models, log)
 	desk := attend.New(attend.Parts{
 		Store: back.Store, Log: back.Log, Intake: in, Models: models, Limits: back.Limit, Guard: guard, Logger: log,
@@ -95,6 +98,13 @@ func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guar
 	openai.Register(api, openai.Parts{Desk: desk, Store: back.Store, Log: back.Log, Logger: log})
 	responses.Register(api, responses.Parts{Intake: in, Desk: desk, Store: back.Store, Log: back.Log, Models: models, Logger: log})
 	return nil
+}
+
+func (c Config) intake(back *backend.Backend, log *slog.Logger) *intake.Intake {
+	return intake.New(intake.Parts{
+		Store: back.Store, Queue: back.Queue, Log: back.Log, Bell: back.Bell, Limits: back.Limit, Logger: log,
+		Timeout: map[completion.Lane]time.Duration{completion.LaneInteractive: c.InteractiveTimeout, completion.LaneBatch: c.BatchTimeout},
+	})
 }
 
 // door is closed without signing keys.

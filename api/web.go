@@ -25,7 +25,7 @@ func (c Config) web(routes http.Handler) http.Handler {
 	routes = cross.Handler(routes)
 	if len(c.CORSOrigins) > 0 {
 		routes = cors.New(cors.Options{
-			AllowedOrigins: c.CORSOrigins, AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodDelete},
+			AllowedOrigins: c.CORSOrigins, AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
 			AllowedHeaders: []string{"*"}, // the OpenAI SDKs send a dozen of their own; cookies are not looked at
 			ExposedHeaders: []string{"X-Request-Id", "Location", "Idempotent-Replayed", "Retry-After", "Retry-After-Ms", "X-Should-Retry", "X-Sluice-Job-Id", "X-Sluice-Subject"},
 			MaxAge:         int(time.Hour.Seconds()),

@@ -15,13 +15,14 @@ CREATE TABLE IF NOT EXISTS preset (
     updated_at timestamptz NOT NULL
 );
 --bun:split
--- system_message is a JSON string; parameters and metadata are JSON objects. head: the last message of the path that goes on;
+-- words: the name as a search compares it. system_message is a JSON string; parameters and metadata are JSON objects. head: the last message of the path that goes on;
 -- seq: that of the message that came last; version: how often the conversation has changed; naming: the job that finds a name.
 CREATE TABLE IF NOT EXISTS conversation (
     id              text        NOT NULL PRIMARY KEY,
     tenant          text        NOT NULL,
     owner           text        NOT NULL DEFAULT '',
     name            text        NOT NULL DEFAULT '',
+    words           text        NOT NULL DEFAULT '',
     system_message  bytea,
     parameters      bytea,
     metadata        bytea,

@@ -81,13 +81,14 @@ CREATE TABLE IF NOT EXISTS preset (
     updated_at TIMESTAMP   NOT NULL
 );
 --bun:split
--- system_message is a JSON string; parameters and metadata are JSON objects. head: the last message of the path that goes on;
+-- words: the name as a search compares it. system_message is a JSON string; parameters and metadata are JSON objects. head: the last message of the path that goes on;
 -- seq: that of the message that came last; version: how often the conversation has changed; naming: the job that finds a name.
 CREATE TABLE IF NOT EXISTS conversation (
     id              TEXT        NOT NULL PRIMARY KEY,
     tenant          TEXT        NOT NULL,
     owner           TEXT        NOT NULL DEFAULT '',
     name            TEXT        NOT NULL DEFAULT '',
+    words           TEXT        NOT NULL DEFAULT '',
     system_message  BLOB,
     parameters      BLOB,
     metadata        BLOB,

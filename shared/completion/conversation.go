@@ -1,6 +1,7 @@
 package completion
 
 import (
+	"cmp"
 	"encoding/json"
 	"time"
 )
@@ -97,4 +98,9 @@ var Policies = []Policy{PolicyQueue, PolicyReject, PolicyInterrupt, PolicyRollba
 type Preset struct {
 	System     string     `json:"system,omitempty"`
 	Parameters Parameters `json:"parameters,omitzero"`
+}
+
+// Over returns what p says, and what base says where p is silent: an empty system message is silent.
+func (p Preset) Over(base Preset) Preset {
+	return Preset{System: cmp.Or(p.System, base.System), Parameters: p.Parameters.Over(base.Parameters)}
 }

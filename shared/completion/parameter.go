@@ -15,7 +15,7 @@ type Parameters struct {
 	TopP             *float64 `json:"top_p,omitempty" minimum:"0" maximum:"1"`
 	PresencePenalty  *float64 `json:"presence_penalty,omitempty" minimum:"-2" maximum:"2"`
 	FrequencyPenalty *float64 `json:"frequency_penalty,omitempty" minimum:"-2" maximum:"2"`
-	Stop             []string `json:"stop,omitempty" maxItems:"4" doc:"Texts at which the answer ends."`
+	Stop             []string `json:"stop,omitzero" maxItems:"4" doc:"Texts at which the answer ends."`
 	MaxTokens        *int     `json:"max_completion_tokens,omitempty" minimum:"1" doc:"Longest answer, in tokens."`
 	Seed             *int64   `json:"seed,omitempty"`
 	ReasoningEffort  string   `json:"reasoning_effort,omitempty" doc:"How much the model is to think; which words it knows is the model's affair."`

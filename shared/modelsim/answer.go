@@ -37,6 +37,9 @@ func Answer(messages ...string) string {
 	last := ""
 	if len(messages) > 0 {
 		last = messages[len(messages)-1]
+		if said := chat(messages); said != "" {
+			return said
+		}
 	}
 	count := 0
 	for _, m := range messages {

@@ -10,6 +10,9 @@
 // models are "sim" (the pace of Config) and "sim-instant" (no delays). It promises to stop at once when a client leaves
 // or when it is closed.
 //
+// A last message that begins with "Name this conversation" is answered with the first words of the first message, and one that
+// begins with "Suggest N short questions" (N is a digit) with so many questions, one per line.
+//
 // # Directives
 //
 // What an answer does is written into the name of the model, so that it works through a whole product: "sim?" and a URL

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/uptrace/bun"
+
 	"sluice/shared/completion"
 )
 
@@ -15,11 +17,15 @@ import (
 func (s *Store) Add(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
+	return add(ctx, s.db, job)
+}
+
+func add(ctx context.Context, db bun.IDB, job *completion.Job) (stored completion.Job, created bool, err error) {
 	row, err := newRow(job)
 	if err != nil {
 		return completion.Job{}, false, fmt.Errorf("add job %s: %w", job.ID, err)
 	}
-	insert := s.db.NewInsert().Model(row)
+	insert := db.NewInsert().Model(row)
 	switch {
 	case job.IdempotencyKey != "" && job.RetryOf != "":
 		return completion.Job{}, false, fmt.Errorf("add job %s: it has both a key and a job to try again", job.ID)
@@ -30,13 +36,13 @@ func (s *Store) Add(ctx context.Context, job *completion.Job) (stored completion
 	}
 	result, err := insert.Exec(ctx)
 	if err != nil {
-		return completion.Job{}, false, fmt.Errorf("add job %s: %w", job.ID, away(err))
+		return completion.Job{}, false, wrap(underway(err), "add job %s", job.ID)
 	}
 	if n, err := result.RowsAffected(); err != nil || n == 1 {
 		stored, rowErr := row.job()
 		return stored, true, errors.Join(err, rowErr)
 	}
-	stored, err = s.Same(ctx, job)
+	stored, err = same(ctx, db, job)
 	return stored, false, err
 }
 
@@ -45,11 +51,15 @@ func (s *Store) Add(ctx context.Context, job *completion.Job) (stored completion
 func (s *Store) Same(ctx context.Context, job *completion.Job) (completion.Job, error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
+	return same(ctx, s.db, job)
+}
+
+func same(ctx context.Context, db bun.IDB, job *completion.Job) (completion.Job, error) {
 	if job.RetryOf == "" && job.IdempotencyKey == "" {
 		return completion.Job{}, completion.ErrNotFound
 	}
 	row := jobRow{}
-	query := s.db.NewSelect().Model(&row).Where("tenant = ?", text(job.Tenant))
+	query := db.NewSelect().Model(&row).Where("tenant = ?", text(job.Tenant))
 	if job.RetryOf != "" {
 		query = query.Where("retry_of = ?", text(job.RetryOf))
 	} else {

@@ -73,3 +73,12 @@ func deadlocked(err error) bool {
 	var answer *pgconn.PgError
 	return errors.As(err, &answer) && answer.Code == "40P01"
 }
+
+// underway names what index job_turn forbids as the domain does: that a conversation has two turns under way.
+func underway(err error) error {
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) && answer.ConstraintName == "job_turn" || err != nil && strings.HasSuffix(err.Error(), "failed: job.conversation (2067)") {
+		return completion.NewError(completion.CodeTurn, "").Because(err)
+	}
+	return err
+}

@@ -17,18 +17,12 @@ import (
 func (s *Store) Cancel(ctx context.Context, ref completion.Ref, at time.Time) (job completion.Job, held bool, err error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
-	failure, err := encode(completion.NewError(completion.CodeCancelled, ""), false)
+	row := jobRow{}
+	query, err := cancelled(s.update(ref, completion.Cancelled), at)
 	if err != nil {
 		return completion.Job{}, false, wrap(err, "cancel job %s", ref.Job)
 	}
-	row := jobRow{}
-	ends := "state = CASE WHEN state = ? THEN ? ELSE state END"
-	err = s.update(ref, completion.Cancelled).
-		Set("cancel_requested = ?", true).Set("updated_at = ?", stamp(at)).
-		Set(ends, completion.Queued, completion.Cancelled).
-		Set("error = CASE WHEN state = ? THEN ? ELSE error END", completion.Queued, failure).
-		Set("finished_at = CASE WHEN state = ? THEN ? ELSE finished_at END", completion.Queued, stamp(at)).
-		Returning("*").Scan(ctx, &row)
+	err = query.Returning("*").Scan(ctx, &row)
 	switch {
 	case err == nil:
 		job, err = row.job()
@@ -41,12 +35,26 @@ func (s *Store) Cancel(ctx context.Context, ref completion.Ref, at time.Time) (j
 	return job, held, wrap(err, "cancel job %s", ref.Job)
 }
 
+// cancelled adds to a statement what a cancel writes into jobs that have not ended.
+func cancelled(query *bun.UpdateQuery, at time.Time) (*bun.UpdateQuery, error) {
+	failure, err := encode(completion.NewError(completion.CodeCancelled, ""), false)
+	if err != nil {
+		return nil, err
+	}
+	return query.Set("cancel_requested = ?", true).Set("updated_at = ?", stamp(at)).
+		Set("state = CASE WHEN state = ? THEN ? ELSE state END", completion.Queued, completion.Cancelled).
+		Set("error = CASE WHEN state = ? THEN ? ELSE error END", completion.Queued, failure).
+		Set("finished_at = CASE WHEN state = ? THEN ? ELSE finished_at END", completion.Queued, stamp(at)), nil
+}
+
 // Expire ends up to limit queued jobs whose deadline has passed, and returns them. Lines of batches are left to EndLines.
 func (s *Store) Expire(ctx context.Context, at time.Time, limit int) ([]completion.Job, error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
-	overdue := s.db.NewSelect().TableExpr("job AS late").Column("late.id").
-		Where("late.state = ?", completion.Queued).Where("late.batch IS NULL").Where("late.deadline <= ?", stamp(at)).OrderExpr("late.deadline").Limit(int64(limit))
+	// Those that are locked are about to be claimed or cancelled, perhaps with others that this statement would hold.
+	overdue := s.lock(s.db.NewSelect().TableExpr("job AS late").Column("late.id").
+		Where("late.state = ?", completion.Queued).Where("late.batch IS NULL").Where("late.deadline <= ?", stamp(at)).
+		OrderExpr("late.deadline").Limit(int64(limit)), "UPDATE SKIP LOCKED")
 	var rows []jobRow
 	query, err := s.expire(at)
 	if err == nil {

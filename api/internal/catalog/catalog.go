@@ -64,6 +64,15 @@ func (c *Catalog) Check(ctx context.Context, model string) error {
 	return unknown(model)
 }
 
+// First returns the first of the models that are listed. ok is false while none is, or while that is not known.
+func (c *Catalog) First(ctx context.Context) (model string, ok bool) {
+	v, err := c.view(ctx, fresh)
+	if err != nil || len(v.models) == 0 {
+		return "", false
+	}
+	return gjson.GetBytes(v.models[0], "id").String(), true
+}
+
 func unknown(model string) error {
 	if len(model) > longest {
 		model = strings.ToValidUTF8(model[:longest], "") + "…"

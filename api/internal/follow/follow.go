@@ -1,5 +1,5 @@
 // Package follow serves the events of a job or a batch as server-sent events, from the start or from where the client left
-// off, to the final one.
+// off, to the final one; and the changes of a conversation, for as long as it is there.
 //
 // It promises that whatever ends such a stream early (the client leaves or does not read, its key is revoked, the server
 // stops) is noticed, and that a client can resume after the last event that it got. Who may follow what is left to the faces.
@@ -30,9 +30,15 @@ type Limits interface {
 	Stream(ctx context.Context, tenant string) (*limit.Stream, error)
 }
 
+// Bell tells of changes.
+type Bell interface {
+	OnChanged(conversation completion.Ref, f func(version int64)) (stop func(), err error)
+}
+
 // Parts are what a Follower is made of. All are required.
 type Parts struct {
 	Log    completion.Log
+	Bell   Bell
 	Limits Limits
 	Guard  attend.Guard
 	Logger *slog.Logger
@@ -94,6 +100,16 @@ func (f *Follower) Events(ctx context.Context, from From, find func() (ref compl
 	if err != nil {
 		return nil, err
 	}
+	return f.open(ctx, ref.Job, func(ctx context.Context, stream *sse.Stream) (int64, error) {
+		return f.send(ctx, stream, ref, ended, after)
+	})
+}
+
+// teller writes events until the last one, and returns how far it came.
+type teller func(ctx context.Context, stream *sse.Stream) (last int64, err error)
+
+// open takes one of the tenant's places for a stream about id, which tell writes.
+func (f *Follower) open(ctx context.Context, id string, tell teller) (*huma.StreamResponse, error) {
 	caller := access.Of(ctx)
 	place, err := f.p.Limits.Stream(ctx, caller.Tenant)
 	if err != nil {
@@ -105,22 +121,22 @@ func (f *Follower) Events(ctx context.Context, from From, find func() (ref compl
 		ctx, cancel := context.WithCancelCause(r.Context())
 		var watching sync.WaitGroup
 		watching.Go(func() { attend.Watch(ctx, f.p.Guard, caller, place, cancel) })
-		f.serve(ctx, w, ref, ended, after)
+		f.serve(ctx, w, id, tell)
 		cancel(nil)
 		watching.Wait() // it renews the place that is given up now
 	}}, nil
 }
 
-// serve writes records until the final one, the client's end or the server's.
-func (f *Follower) serve(ctx context.Context, w http.ResponseWriter, ref completion.Ref, ended bool, after int64) {
+// serve writes events until the last one, the client's end or the server's.
+func (f *Follower) serve(ctx context.Context, w http.ResponseWriter, id string, tell teller) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer context.AfterFunc(f.p.Stopping, func() { cancel(context.Cause(f.p.Stopping)) })()
 	stream := sse.New(w, f.p.Heartbeat, f.p.Write)
 	var beat sync.WaitGroup
 	beat.Go(func() { stream.Beat(ctx, cancel) })
-	last, err := f.send(ctx, stream, ref, ended, after)
+	last, err := tell(ctx, stream)
 	if err != nil {
-		f.hangUp(ctx, stream, ref.Job, last, err)
+		f.hangUp(ctx, stream, id, last, err)
 	}
 	cancel(nil)
 	beat.Wait()
@@ -153,8 +169,8 @@ func (f *Follower) hangUp(ctx context.Context, stream *sse.Stream, id string, la
 	case errors.Is(cause, sse.ErrStopping):
 		_ = stream.Send("", "reconnect", fmt.Appendf(nil, `{"after":%d}`, last)) // it may be gone as well
 	case cause == nil:
-		f.p.Logger.Error("event stream broke", "job_id", id, "error", err)
+		f.p.Logger.Error("event stream broke", "id", id, "error", err)
 	default:
-		f.p.Logger.Debug("viewer left", "job_id", id, "last", last, "error", err)
+		f.p.Logger.Debug("viewer left", "id", id, "last", last, "error", err)
 	}
 }

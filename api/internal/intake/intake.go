@@ -45,9 +45,10 @@ type Log interface {
 	Seal(ctx context.Context, job completion.Job) error
 }
 
-// Bell reaches the worker that runs a job.
+// Bell reaches the worker that runs a job, and those who wait for the end of a conversation's turn.
 type Bell interface {
 	Cancel(ref completion.Ref)
+	Turn(conversation completion.Ref)
 }
 
 // Limits hold tenants to what they may do.
@@ -79,6 +80,7 @@ const enqueueLimit = 2 * time.Second
 // Body is a submission as it came, before it is read.
 type Body struct {
 	Endpoint completion.Endpoint // whose body it is; "": the native face's
+	Act      string              // what is to be done with it, where the same body may ask for several things; "" where not
 	Bytes    []byte
 	Type     string // Content-Type
 	Key      string // Idempotency-Key; "" for none
@@ -92,6 +94,9 @@ func (b *Body) Hash() string {
 	h := sha256.New()
 	if b.Endpoint != "" { // the same bytes may be a body of several endpoints
 		h.Write([]byte(b.Endpoint + "\n"))
+	}
+	if b.Act != "" {
+		h.Write([]byte(b.Act + "\n"))
 	}
 	h.Write(b.Bytes)
 	return hex.EncodeToString(h.Sum(nil))
@@ -130,6 +135,12 @@ func (i *Intake) Repeats(ctx context.Context, job *completion.Job) bool {
 // Accept stores and enqueues a new job if the tenant may have one more waiting, or returns the one that is there already,
 // by its key or by the job that it tries again; that one needs no place. A job without a deadline gets its lane's.
 func (i *Intake) Accept(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error) {
+	return i.AcceptBy(ctx, job, i.p.Store.Add)
+}
+
+// AcceptBy is Accept for a job that add stores, with more that belongs to it, as Store.Add would. A job that is held then
+// takes no place in the queue; it comes there by Enqueue.
+func (i *Intake) AcceptBy(ctx context.Context, job *completion.Job, add func(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error)) (stored completion.Job, created bool, err error) {
 	if job.Deadline.IsZero() {
 		job.Deadline = job.CreatedAt.Add(i.p.Timeout[job.Lane])
 	}
@@ -144,18 +155,18 @@ func (i *Intake) Accept(ctx context.Context, job *completion.Job) (stored comple
 	case err != nil:
 		i.p.Logger.Warn("job not counted among those that wait, Redis is away", "job_id", job.ID, "error", err)
 	}
-	stored, created, err = i.p.Store.Add(ctx, job)
+	stored, created, err = add(ctx, job)
 	switch {
-	case created && err == nil:
-		i.enqueue(ctx, stored)
-	case !created && most > 0:
+	case created && err == nil && !stored.Held:
+		i.Enqueue(ctx, stored)
+	case most > 0:
 		_ = i.p.Queue.Withdraw(ctx, task) // or the place lapses
 	}
 	return stored, created, err
 }
 
-// enqueue hands the job to the queue. It is accepted already: what the queue misses, the sweeper brings (I1).
-func (i *Intake) enqueue(ctx context.Context, job completion.Job) {
+// Enqueue hands a job that was accepted to the queue: what the queue misses, the sweeper brings (I1).
+func (i *Intake) Enqueue(ctx context.Context, job completion.Job) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), enqueueLimit)
 	defer cancel()
 	if err := i.p.Queue.Enqueue(ctx, job.Task()); err != nil {
@@ -188,6 +199,9 @@ func (i *Intake) Cancel(ctx context.Context, ref completion.Ref) (completion.Job
 	}
 	if err != nil {
 		i.p.Logger.Warn("cancel stored but not passed on yet", "job_id", job.ID, "error", err)
+	}
+	if job.Conversation != "" && job.State.Final() {
+		i.p.Bell.Turn(completion.Ref{Tenant: job.Tenant, Job: job.Conversation})
 	}
 	return job, nil
 }

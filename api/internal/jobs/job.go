@@ -30,6 +30,9 @@ type Job struct {
 	FinishReason *string           `json:"finish_reason" nullable:"true"`
 	Error        *completion.Error `json:"error" doc:"Why the latest attempt failed."`
 
+	Conversation string `json:"conversation,omitempty" doc:"The conversation that the job is a turn of; the answer there has the job's id."`
+	Held         bool   `json:"held,omitempty" doc:"It waits for the turn before it."`
+
 	RetryOf   string `json:"retry_of,omitempty" doc:"The job that this one tries again."`
 	Batch     string `json:"batch,omitempty" doc:"The batch that the job is a line of."`
 	Line      int    `json:"line,omitempty" minimum:"1" doc:"The line's number in the batch's file."`
@@ -44,13 +47,14 @@ type Job struct {
 	FinishedAt   *time.Time `json:"finished_at" nullable:"true"`
 }
 
-// view shows j.
-func (f *Face) view(j completion.Job) Job {
+// View shows j, which can be followed at where.
+func View(j completion.Job, where viewer.Stream) Job {
 	v := Job{
 		ID: j.ID, Object: "job", State: j.State, Lane: j.Lane, Endpoint: j.Endpoint, Model: j.Model, Attempt: j.Attempt,
 		CancelRequested: j.CancelRequested && !j.State.Final(), Metadata: j.Metadata,
-		Subject: j.Ref().Subject(), Stream: f.Door.Where(), EventsURL: "/v1/jobs/" + j.ID + "/events",
+		Subject: j.Ref().Subject(), Stream: where, EventsURL: "/v1/jobs/" + j.ID + "/events",
 		Result: orNull(j.Result), Usage: orNull(j.Usage), FinishReason: optional.Of(j.FinishReason), Error: j.Error,
+		Conversation: j.Conversation, Held: j.Held && !j.State.Final(),
 		RetryOf: j.RetryOf, Batch: j.Batch, Line: j.Line, CustomID: j.CustomID, RequestID: j.RequestID,
 		CreatedAt: j.CreatedAt.UTC(), Deadline: optional.Time(j.Deadline), StartedAt: optional.Time(j.StartedAt), FirstTokenAt: optional.Time(j.FirstTokenAt),
 		RetryAt: optional.Time(j.RetryAt), FinishedAt: optional.Time(j.FinishedAt),
@@ -60,6 +64,14 @@ func (f *Face) view(j completion.Job) Job {
 	}
 	return v
 }
+
+// Accepted is View for whoever has submitted j: it comes with what opens its stream.
+func Accepted(j completion.Job, door viewer.Door) (Job, error) {
+	v := View(j, door.Where())
+	return v, door.Open(&v.Stream, j.Ref())
+}
+
+func (f *Face) view(j completion.Job) Job { return View(j, f.Door.Where()) }
 
 func orNull(raw json.RawMessage) json.RawMessage {
 	if len(raw) == 0 {

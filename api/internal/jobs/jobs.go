@@ -76,11 +76,11 @@ func Register(api huma.API, p Parts) {
 	f.registerRetry(api)
 	f.registerEvents(api)
 	f.registerCredential(api)
-	nullable(api.OpenAPI().Components.Schemas.Map()["Job"], "error")
+	Nullable(api.OpenAPI().Components.Schemas.Map()["Job"], "error")
 }
 
-// nullable says of a property whose type is another schema that it may be null, which tags cannot.
-func nullable(s *huma.Schema, property string) {
+// Nullable says of a property whose type is another schema that it may be null, which tags cannot.
+func Nullable(s *huma.Schema, property string) {
 	s.Properties[property] = &huma.Schema{OneOf: []*huma.Schema{s.Properties[property], {Type: "null"}}}
 }
 
@@ -145,10 +145,11 @@ func (f *Face) accept(ctx context.Context, job *completion.Job) (*submitOutput, 
 	if err != nil {
 		return nil, f.answer(ctx, err)
 	}
-	out := &submitOutput{Location: "/v1/jobs/" + stored.ID, Body: f.view(stored)}
-	if err := f.Door.Open(&out.Body.Stream, stored.Ref()); err != nil {
+	view, err := Accepted(stored, f.Door)
+	if err != nil {
 		return nil, f.answer(ctx, err)
 	}
+	out := &submitOutput{Location: "/v1/jobs/" + stored.ID, Body: view}
 	if !created {
 		out.Replayed = "true"
 	}

@@ -19,7 +19,7 @@ func (f *Face) registerRetry(api huma.API) {
 		DefaultStatus: http.StatusAccepted,
 		Summary:       "Try a job again", Description: "Makes a new job of one that failed, expired or was cancelled: the same request, lane, " +
 			"metadata and time, with retry_of naming the old one, which stays as it is. A job is tried again once: a repeat answers with the same " +
-			"new job. 409 for a job that completed or has not ended.",
+			"new job. 409 for a job that completed or has not ended, and for a turn of a conversation, which is regenerated there.",
 	}, f.retry)
 }
 
@@ -34,6 +34,10 @@ func (f *Face) retry(ctx context.Context, in *idInput) (*submitOutput, error) {
 	if !old.State.Final() || old.State == completion.Completed {
 		return nil, f.answer(ctx, completion.NewError(completion.CodeNotRetryable,
 			fmt.Sprintf("The job is %s; only one that failed, expired or was cancelled can be tried again.", old.State)))
+	}
+	if old.Conversation != "" {
+		return nil, f.answer(ctx, completion.NewError(completion.CodeNotRetryable,
+			"The job is a turn of a conversation: POST /v1/conversations/"+old.Conversation+"/regenerate has it answered again."))
 	}
 	job := f.Intake.NewJob(ctx, old.Tenant, intake.Body{})
 	job.Endpoint, job.Request, job.Model, job.Stored = old.Endpoint, old.Request, old.Model, old.Stored

@@ -38,7 +38,7 @@ func Reference(doc *huma.OpenAPI) (http.Handler, error) {
 	var routes []route
 	for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
 		item := doc.Paths[path]
-		for method, op := range map[string]*huma.Operation{"GET": item.Get, "POST": item.Post, "DELETE": item.Delete} {
+		for method, op := range map[string]*huma.Operation{"GET": item.Get, "POST": item.Post, "PUT": item.Put, "PATCH": item.Patch, "DELETE": item.Delete} {
 			if op != nil && !op.Hidden {
 				routes = append(routes, route{Method: method, Path: path, Operation: op, Statuses: statuses(op)})
 			}

@@ -32,7 +32,7 @@ type program struct {
 	Batch         batchCmd         `cmd:"" help:"Run a file of many requests."`
 	Conversations conversationsCmd `cmd:"" help:"Look at conversations."`
 	Keys          keysCmd          `cmd:"" help:"Manage API keys."`
-	Tenants       tenantsCmd       `cmd:"" help:"Limit tenants."`
+	Tenants       tenantsCmd       `cmd:"" help:"Limit tenants, and set what their conversations begin with."`
 	Webhooks      webhooksCmd      `cmd:"" name:"webhooks" help:"Be told of what happens, over HTTP."`
 	NATS          natsCmd          `cmd:"" name:"nats" help:"Set NATS up."`
 	Sim           simCmd           `cmd:"" help:"Run the simulated model alone, as an OpenAI-compatible server."`

@@ -14,8 +14,9 @@ import (
 )
 
 type tenantsCmd struct {
-	Set  tenantSetCmd  `cmd:"" help:"Limit a tenant; it takes effect within seconds."`
-	List tenantListCmd `cmd:"" help:"List limits."`
+	Set    tenantSetCmd    `cmd:"" help:"Limit a tenant; it takes effect within seconds."`
+	List   tenantListCmd   `cmd:"" help:"List limits."`
+	Preset tenantPresetCmd `cmd:"" help:"Show or change what a tenant's conversations begin with."`
 }
 
 type tenantSetCmd struct {
@@ -35,11 +36,14 @@ func (c *tenantSetCmd) Help() string {
 
 // Validate is kong's.
 func (c *tenantSetCmd) Validate() error {
-	var err error
-	if c.Tenant != completion.EveryTenant && !completion.ValidToken(c.Tenant) {
-		err = fmt.Errorf("tenant %q: want 1 to 64 of a-z, 0-9, _ and -, or *", c.Tenant)
+	return errors.Join(validTenant(c.Tenant), c.change(completion.Limits{}).Validate())
+}
+
+func validTenant(name string) error {
+	if name != completion.EveryTenant && !completion.ValidToken(name) {
+		return fmt.Errorf("tenant %q: want 1 to 64 of a-z, 0-9, _ and -, or *", name)
 	}
-	return errors.Join(err, c.change(completion.Limits{}).Validate())
+	return nil
 }
 
 // change returns l with what was named.

@@ -62,6 +62,8 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"Key/Use":                    keyUse,
 		"Key/I8_Revoke":              keyRevoke,
 		"Limits/Set":                 limitsSet,
+		"Talk/Turn":                  talkTurn,
+		"Preset/Set":                 presetSet,
 		"Webhook/RoundTrip":          webhookRoundTrip,
 		"Webhook/I8_Walls":           webhookWalls,
 		"Webhook/I8_SoMany":          webhookMany,
