@@ -42,7 +42,7 @@ func (c *conversationListCmd) Run(ctx context.Context, t *terminal) error {
 			for _, n := range page {
 				found := ""
 				if n.Match != nil {
-					found = brief(n.Match.Snippet)
+					found = strings.Join(strings.Fields(n.Match.Snippet), " ") // it is short
 				}
 				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", n.ID, n.ActiveAt.Local().Format(time.DateTime), n.Owner, brief(n.Name), found)
 				q.After = n.ID
