@@ -20,7 +20,7 @@ const { outputFiles } = await build({
   legalComments: "none",
   jsx: "automatic",
   jsxImportSource: "preact",
-  alias: { "@sluice/client": resolve(here, "../js/src/index.ts"), "@sluice/client/http": resolve(here, "../js/src/http.ts") },
+  alias: { "@sluice/client": resolve(here, "../js/src/index.ts"), "@sluice/client/http": resolve(here, "../js/src/http.ts"), "@sluice/client/wait": resolve(here, "../js/src/wait.ts") },
   nodePaths: [join(here, "node_modules")], // for the client's sources, which lie outside
   logLevel: "warning",
 });

@@ -3,6 +3,8 @@ import "./style/token.css";
 import "./style/base.css";
 import "./style/ui.css";
 import "./style/shell.css";
+import "./style/chat.css";
+import "./style/markdown.css";
 import { App } from "./app.js";
 import { enter } from "./session.js";
 

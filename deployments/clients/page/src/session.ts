@@ -25,16 +25,29 @@ async function watched(input: RequestInfo | URL, init?: RequestInit): Promise<Re
   try {
     answer = await fetch(input, init);
   } catch (error) {
-    if (!init?.signal?.aborted) noteReached(false);
+    if (!init?.signal?.aborted) lost();
     throw error;
   }
-  if (init?.signal?.aborted) return answer;
-  noteReached(answer.status !== 502 && answer.status !== 503 && answer.status !== 504);
+  if (away.has(answer.status)) lost();
+  else noteReached(true);
   if (answer.status === 401 && sent === key.peek()) {
     if (sent) refusal.value = "This key is not taken.";
     access.value = "out";
   }
   return answer;
+}
+
+const away = new Set([502, 503, 504]); // what a proxy says in a server's place, and a server without its database
+const askAgain = 1_500; // milliseconds
+let asking: ReturnType<typeof setTimeout> | undefined;
+
+/** The server does not answer: it is asked until it does. */
+function lost(): void {
+  noteReached(false);
+  asking ??= setTimeout(() => {
+    asking = undefined;
+    void watched(base + "/healthz").catch(() => {}); // which has asked for the next look
+  }, askAgain);
 }
 
 /** The client of the key that is in use. */

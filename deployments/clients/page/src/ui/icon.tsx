@@ -5,7 +5,7 @@ const shapes = {
   menu: "M4 6h16M4 12h16M4 18h16",
   close: "M6 6l12 12M18 6 6 18",
   send: "M12 19V5M5.5 11.5 12 5l6.5 6.5",
-  stop: "M7 7h10v10H7Z",
+  stop: "M6.5 6.5h11v11h-11Z",
   copy: "M9 9h11v11H9ZM5 15H4V4h11v1",
   check: "M4.5 12.5 10 18 20 6.5",
   redo: "M20 11a8 8 0 1 0-2 6.3M20 4v7h-7",

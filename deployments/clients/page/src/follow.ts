@@ -1,0 +1,110 @@
+import { effect } from "@preact/signals";
+import { isFinal, SluiceError, type Changed, type Job, type JobEvent } from "@sluice/client";
+import { note } from "./net.js";
+import { giveUpWebSocket, noteAddress, way, webSocketWorks } from "./road.js";
+import { client } from "./session.js";
+import { serverEvents } from "./sse.js";
+import { backOff, pause } from "@sluice/client/wait";
+
+const tries = 3; // connections that fail in a row before HTTP is taken
+
+/** One way to hear something: it goes on where the other way has stopped. */
+type Listen<E> = (signal: AbortSignal, onConnection: (there: boolean) => void) => AsyncIterable<E>;
+
+interface Ways<E> {
+  /** Tells what is heard from what else is, in the banner. */
+  name: string;
+  webSocket: Listen<E>;
+  http: Listen<E>;
+  /** Whether nothing comes after this. */
+  last: (event: E) => boolean;
+}
+
+/** Yields a job's events behind seq after, in order and each once, up to the final one, on whichever way there is. */
+export async function* followJob(job: Job | string, after: number, signal: AbortSignal): AsyncGenerator<JobEvent, void, undefined> {
+  const id = typeof job === "string" ? job : job.id;
+  let seq = after, fresh = typeof job !== "string";
+  if (typeof job !== "string") noteAddress(job.stream.websocket_url);
+  const events = listen<JobEvent>({
+    name: id,
+    webSocket: (signal, onConnection) => {
+      const from = fresh ? job : id; // the credential that came with it opens once
+      fresh = false;
+      return client.peek().follow(from, { after: seq, signal, onConnection });
+    },
+    http: (signal) => parsed<JobEvent>(`/v1/jobs/${id}/events?after=${seq}`, signal),
+    last: isFinal,
+  }, signal);
+  for await (const event of events) {
+    if (event.seq <= seq && !isFinal(event)) continue;
+    seq = event.seq;
+    yield event;
+  }
+}
+
+/** Yields whenever a conversation may have changed, until the signal says otherwise. */
+export function followConversation(id: string, signal: AbortSignal): AsyncGenerator<Changed, void, undefined> {
+  return listen<Changed>({
+    name: id,
+    webSocket: (signal, onConnection) => client.peek().followConversation(id, { signal, onConnection }),
+    http: (signal) => parsed<Changed>(`/v1/conversations/${id}/events`, signal),
+    last: () => false,
+  }, signal);
+}
+
+async function* listen<E>(ways: Ways<E>, signal: AbortSignal): AsyncGenerator<E, void, undefined> {
+  let offered = true; // a WebSocket is, for this
+  try {
+    for (let failures = 0; ; failures++) {
+      signal.throwIfAborted();
+      const other = switched(signal);
+      try {
+        for await (const event of way.peek() === "websocket" && offered ? overWebSocket(ways, other.signal) : ways.http(other.signal, () => {})) {
+          failures = 0;
+          note(ways.name, true);
+          yield event;
+          if (ways.last(event)) return;
+        }
+      } catch (error) {
+        signal.throwIfAborted();
+        if (error instanceof SluiceError && error.code === "no_websocket" && offered) {
+          offered = false;
+          continue;
+        }
+        if (error instanceof SluiceError && !error.retryable) throw error;
+      } finally {
+        other.stop();
+      }
+      if (!other.signal.aborted) await pause(backOff(failures), signal);
+    }
+  } finally {
+    note(ways.name, true);
+  }
+}
+
+/** Gives the WebSocket up after some tries. */
+async function* overWebSocket<E>(ways: Ways<E>, signal: AbortSignal): AsyncGenerator<E, void, undefined> {
+  let failures = 0;
+  yield* ways.webSocket(signal, (there) => {
+    note(ways.name, there);
+    failures = there ? 0 : failures + 1;
+    if (there) webSocketWorks();
+    else if (failures >= tries) giveUpWebSocket();
+  });
+}
+
+/** A signal that also ends when the way changes. */
+function switched(signal: AbortSignal): { signal: AbortSignal; stop: () => void } {
+  const change = new AbortController();
+  const begun = way.peek();
+  const stop = effect(() => {
+    if (way.value !== begun) change.abort(new Error("Another way is taken."));
+  });
+  return { signal: AbortSignal.any([signal, change.signal]), stop };
+}
+
+async function* parsed<E>(path: string, signal: AbortSignal): AsyncGenerator<E, void, undefined> {
+  for await (const { type, data } of serverEvents(path, signal)) {
+    if (type !== "reconnect") yield JSON.parse(data) as E;
+  }
+}
