@@ -40,20 +40,29 @@ type installation struct {
 	done chan struct{}
 }
 
-// newInstallation is an installation that is not up yet. Its default model answers slowly enough to be watched.
+// newInstallation is an installation that is not up yet. Its model answers at once, unless one is asked that is gated.
 func newInstallation(dir string, env ...string) *installation {
 	i := &installation{dir: dir, http: freeAddr(), ws: freeAddr()}
-	i.env = append(os.Environ(), "SLUICE_HTTP_ADDR="+i.http, "SLUICE_NATS_ADDR="+freeAddr(), "SLUICE_WEBSOCKET_ADDR="+i.ws, "SLUICE_DATA_DIR="+dir, "SLUICE_RETRY_BASE=100ms",
-		"SLUICE_INTERACTIVE_SLOTS=32", `SLUICE_CHAT_PARAMETERS={"model":"`+quick+`"}`, "SLUICE_CHAT_NAMING=false", "GORACE=atexit_sleep_ms=10")
+	i.env = append(environment(), "SLUICE_HTTP_ADDR="+i.http, "SLUICE_NATS_ADDR="+freeAddr(), "SLUICE_WEBSOCKET_ADDR="+i.ws, "SLUICE_DATA_DIR="+dir, "SLUICE_RETRY_BASE=100ms",
+		"SLUICE_INTERACTIVE_SLOTS=32", "SLUICE_CHAT_NAMING=off", "OPENAI_BASE_URL="+model.server.URL+"/v1", "SLUICE_UPSTREAM_IDLE=10m", `SLUICE_CHAT_PARAMETERS={"model":"`+quick+`"}`)
 	i.env = append(i.env, env...)
 	return i
 }
 
-// Models of different pace. Slow is for what is to be seen while it comes.
-const (
-	quick = "sim?tps=0"
-	slow  = "sim?tps=25&tokens=75"
-)
+// quick is a model that answers at once.
+const quick = "sim?tps=0"
+
+// environment is the tests' own, without what would configure a child. The race detector of a child need not wait for
+// long at its end.
+func environment() []string {
+	env := []string{"GORACE=atexit_sleep_ms=10"}
+	for _, pair := range os.Environ() {
+		if !strings.HasPrefix(pair, "SLUICE_") && !strings.HasPrefix(pair, "OPENAI_") {
+			env = append(env, pair)
+		}
+	}
+	return env
+}
 
 // up starts the process and waits until it serves.
 func (i *installation) up() error {

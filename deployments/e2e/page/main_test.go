@@ -23,6 +23,8 @@ import (
 var (
 	// browser is one Chromium for all tests; each has a profile of its own.
 	browser context.Context
+	// model is what all installations ask.
+	model *upstream
 	// sluice is the built program.
 	sluice string
 	// axe is the script that looks for what shuts people out.
@@ -48,6 +50,8 @@ func (s suite) Run() int {
 	defer os.RemoveAll(dir)
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
+	model = openUpstream()
+	defer model.close()
 	if err := errors.Join(flag.Set("test.parallel", sideBySide), build(dir), readAxe(ctx), open(ctx)); err != nil {
 		return fail(err)
 	}
