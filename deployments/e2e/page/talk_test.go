@@ -29,10 +29,10 @@ const last = `[...document.querySelectorAll('[data-testid="answer"]')].at(-1)`
 const spoken = `(` + last + `?.querySelector(".markdown")?.textContent ?? "").replace(/\s/g, "")`
 
 // sees is a person of a tenant of their own in front of the page.
-func sees(t *testing.T, i *installation, url, place string) (*tab, *client.Client, string) {
+func sees(t *testing.T, i *installation, place string) (p *tab, api *client.Client, key string) {
 	t.Helper()
-	key := i.tenant(t, "submit,read,admin")
-	p := newTab(t, url)
+	key = i.tenant(t, "submit,read,admin")
+	p = newTab(t, "http://"+i.http)
 	p.visit(key, place)
 	return p, i.client(t, key), key
 }
