@@ -33,6 +33,7 @@ type Batch struct {
 	Deduplicate  bool                  `json:"deduplicate"`
 	RetryOf      string                `json:"retry_of,omitzero"`
 	Subject      string                `json:"subject"`
+	LastSeq      int64                 `json:"last_seq"` // of an event, as a rule the latest: to follow after it is to hear what comes
 	CreatedAt    int64                 `json:"created_at"`
 	InProgressAt int64                 `json:"in_progress_at,omitzero"`
 	ExpiresAt    int64                 `json:"expires_at,omitzero"`

@@ -33,6 +33,7 @@ type batchObject struct {
 	Deduplicate      bool              `json:"deduplicate"`
 	RetryOf          *string           `json:"retry_of"`
 	Subject          string            `json:"subject"`
+	LastSeq          int64             `json:"last_seq"`
 }
 
 type lineErrors struct {
@@ -67,7 +68,7 @@ func (b *Batch) object(errors *lineErrors) json.RawMessage {
 		InputFileID: b.Input, CompletionWindow: b.Window, Status: b.State, OutputFileID: given(b.Output), ErrorFileID: given(b.Faults),
 		CreatedAt: b.CreatedAt.Unix(), InProgressAt: unix(b.InProgressAt), FinalizingAt: unix(b.FinalizingAt), CancellingAt: unix(b.CancellingAt),
 		RequestCounts: b.Counts, Metadata: b.Metadata, Paused: b.Paused, Deduplicate: b.Deduplicate, RetryOf: given(b.RetryOf),
-		Subject: b.Ref().Subject(),
+		Subject: b.Ref().Subject(), LastSeq: b.Checkpoint.Seq,
 		Usage: usageObject{
 			InputTokens: b.Usage.Input, InputDetails: map[string]int64{"cached_tokens": b.Usage.Cached},
 			OutputTokens: b.Usage.Output, OutputDetails: map[string]int64{"reasoning_tokens": b.Usage.Reasoning},

@@ -39,6 +39,8 @@ export interface Batch {
   retry_of: string | null;
   /** Where its events are. */
   subject: string;
+  /** The seq of an event, as a rule the latest: follow after it to hear what comes, without what was. In an event: of one before it. */
+  last_seq: number;
 }
 
 /** What is wrong with one line of a batch's file, or, without a line, with all of it. */

@@ -65,13 +65,14 @@ export interface ConversationMessage {
   seq: number;
   role: "user" | "assistant";
   state: JobState;
+  /** Of an answer that has not ended: null. Follow its job. */
   content: Content | null;
-  model: string;
+  model: string | null;
   usage: Usage | null;
   finish_reason: string | null;
   error: Failure | null;
   rating: number;
-  comment: string;
+  comment: string | null;
   /** The messages that follow the same one, this one included, in order. */
   siblings: string[];
   created_at: string;

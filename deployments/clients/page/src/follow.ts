@@ -1,5 +1,5 @@
 import { effect } from "@preact/signals";
-import { isFinal, SluiceError, type Changed, type Job, type JobEvent } from "@sluice/client";
+import { followBatchWith, isFinal, SluiceError, type BatchEvent, type Changed, type Job, type JobEvent } from "@sluice/client";
 import { note } from "./net.js";
 import { giveUpWebSocket, noteAddress, way, webSocketWorks } from "./road.js";
 import { client } from "./session.js";
@@ -21,18 +21,38 @@ interface Ways<E> {
 }
 
 /** Yields a job's events behind seq after, in order and each once, up to the final one, on whichever way there is. */
-export async function* followJob(job: Job | string, after: number, signal: AbortSignal): AsyncGenerator<JobEvent, void, undefined> {
+export function followJob(job: Job | string, after: number, signal: AbortSignal): AsyncGenerator<JobEvent, void, undefined> {
   const id = typeof job === "string" ? job : job.id;
-  let seq = after, fresh = typeof job !== "string";
+  let fresh = typeof job !== "string";
   if (typeof job !== "string") noteAddress(job.stream.websocket_url);
-  const events = listen<JobEvent>({
-    name: id,
-    webSocket: (signal, onConnection) => {
-      const from = fresh ? job : id; // the credential that came with it opens once
-      fresh = false;
-      return client.peek().follow(from, { after: seq, signal, onConnection });
-    },
-    http: (signal) => parsed<JobEvent>(`/v1/jobs/${id}/events?after=${seq}`, signal),
+  return followLog<JobEvent>(id, `/v1/jobs/${encodeURIComponent(id)}/events`, after, signal, (after, signal, onConnection) => {
+    const from = fresh ? job : id; // the credential that came with it opens once
+    fresh = false;
+    return client.peek().follow(from, { after, signal, onConnection });
+  });
+}
+
+/** Yields a batch's events as followJob does a job's. */
+export function followBatch(id: string, after: number, signal: AbortSignal): AsyncGenerator<BatchEvent, void, undefined> {
+  return followLog<BatchEvent>(id, `/v1/batches/${encodeURIComponent(id)}/events`, after, signal, async function* (after, signal, onConnection) {
+    const { subject, websocket_url, credential, expires_at } = await client.peek().batchCredential(id, { signal });
+    if (!websocket_url) throw new SluiceError("This installation offers no WebSocket.", { code: "no_websocket", retryable: false });
+    noteAddress(websocket_url);
+    const renew = (signal: AbortSignal) => client.peek().batchCredential(id, { signal });
+    yield* followBatchWith({ subject, websocketURL: websocket_url, credential, expiresAt: expires_at, renew }, { after, signal, onConnection });
+  });
+}
+
+type ListenAfter<E> = (after: number, ...rest: Parameters<Listen<E>>) => AsyncIterable<E>;
+
+async function* followLog<E extends JobEvent | BatchEvent>(
+  name: string, path: string, after: number, signal: AbortSignal, webSocket: ListenAfter<E>,
+): AsyncGenerator<E, void, undefined> {
+  let seq = after;
+  const events = listen<E>({
+    name,
+    webSocket: (signal, onConnection) => webSocket(seq, signal, onConnection),
+    http: (signal) => parsed<E>(`${path}?after=${seq}`, signal),
     last: isFinal,
   }, signal);
   for await (const event of events) {

@@ -2,6 +2,7 @@ import { render } from "preact";
 import "./style/token.css";
 import "./style/base.css";
 import "./style/ui.css";
+import "./style/grid.css";
 import "./style/shell.css";
 import "./style/chat.css";
 import "./style/markdown.css";

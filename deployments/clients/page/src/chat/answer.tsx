@@ -98,7 +98,7 @@ function Foot({ message, text, last }: { message: ConversationMessage; text: str
       {text && <IconButton label="Good answer" icon="up" size={15} pressed={rating === 1} onClick={() => thumb(1)} />}
       {text && <IconButton label="Bad answer" icon="down" size={15} pressed={rating === -1} onClick={() => thumb(-1)} />}
       <small class="facts">
-        {model}
+        {model ?? ""}
         {usage?.total_tokens !== undefined && <span title={`${usage.prompt_tokens ?? "?"} read, ${usage.completion_tokens ?? "?"} written`}> · {usage.total_tokens} tokens</span>}
         {message.finish_reason === "length" && " · cut at its longest"}
       </small>

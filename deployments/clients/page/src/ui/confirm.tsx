@@ -7,6 +7,8 @@ interface Question {
   text: string;
   /** What the button that does it says. */
   yes: string;
+  /** What the other one says; default: Cancel. */
+  no?: string;
   answer: (yes: boolean) => void;
 }
 
@@ -28,7 +30,7 @@ export function Confirm() {
     <Dialog title={question.title} onClose={() => question.answer(false)}>
       <p>{question.text}</p>
       <footer>
-        <Button onClick={() => question.answer(false)}>Cancel</Button>
+        <Button onClick={() => question.answer(false)}>{question.no ?? "Cancel"}</Button>
         <Button kind="danger" onClick={() => question.answer(true)}>{question.yes}</Button>
       </footer>
     </Dialog>
