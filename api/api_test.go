@@ -452,6 +452,23 @@ func TestDocs(t *testing.T) {
 	golden(t, "openapi.json", pretty.Bytes())
 }
 
+// TestPage needs no key, and what is beside it stays an error that programs understand.
+func TestPage(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	resp, page := s.do(t, http.MethodGet, "/", "", "Authorization", "")
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	require.Contains(t, page, "<title>Sluice</title>")
+	require.Contains(t, resp.Header.Get("Content-Security-Policy"), "default-src 'self'")
+	require.Equal(t, "nosniff", resp.Header.Get("X-Content-Type-Options"))
+	require.Equal(t, "no-referrer", resp.Header.Get("Referrer-Policy"))
+	for _, path := range []string{"/assets/none.js", "/index.html", "/page"} {
+		resp, body := s.do(t, http.MethodGet, path, "")
+		require.Equal(t, http.StatusNotFound, resp.StatusCode, path)
+		require.Equal(t, "not_found", gjson.Get(body, "error.code").Str)
+	}
+}
+
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
 	path := filepath.Join("testdata", name)

@@ -70,6 +70,7 @@ func TestSluice(t *testing.T) {
 	greeting := server.out.String()
 	require.Contains(t, greeting, simulated)
 	require.Contains(t, greeting, i.url+"/docs")
+	require.Regexp(t, `page +`+regexp.QuoteMeta(i.url)+`/#key=sk-sluice-`, greeting)
 	require.Regexp(t, `nats://127\.0\.0\.1:\d+`, greeting)
 	require.Regexp(t, `ws://127\.0\.0\.1:\d+`, greeting)
 	t.Run("Ask_PrintsTheAnswer", i.askPrints)
@@ -333,6 +334,7 @@ func (i *installation) referenceServed(t *testing.T) {
 	t.Parallel()
 	a := i.api(t)
 	require.Contains(t, a.get(t, "/docs").body, "/v1/jobs")
+	require.Contains(t, a.get(t, "/").body, "<title>Sluice</title>")
 	require.Equal(t, "3.1.0", gjson.Get(a.get(t, "/openapi.json").body, "openapi").Str)
 	for _, path := range []string{"/healthz", "/readyz"} {
 		require.JSONEq(t, `{"status":"ok"}`, a.get(t, path).body)

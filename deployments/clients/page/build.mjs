@@ -20,6 +20,7 @@ const { outputFiles } = await build({
   legalComments: "none",
   jsx: "automatic",
   jsxImportSource: "preact",
+  tsconfig: "tsconfig.json", // for the client's sources too, whatever lies beside them
   alias: { "@sluice/client": resolve(here, "../js/src/index.ts"), "@sluice/client/http": resolve(here, "../js/src/http.ts"), "@sluice/client/wait": resolve(here, "../js/src/wait.ts") },
   nodePaths: [join(here, "node_modules")], // for the client's sources, which lie outside
   logLevel: "warning",

@@ -49,7 +49,7 @@ func (c *upCmd) greet(t *terminal, s *standalone.Standalone) {
 	if s.HTTPURL() != defaultAPI {
 		ask += " --api " + s.HTTPURL()
 	}
-	key, header, with := "", "", ""
+	key, header, with, page := "", "", "", s.HTTPURL()+"/"
 	if s.Key() != "" {
 		file := filepath.Join(c.Server.DataDir, standalone.KeyFile)
 		if c.Server.DataDir != defaultData {
@@ -57,15 +57,17 @@ func (c *upCmd) greet(t *terminal, s *standalone.Standalone) {
 		}
 		key = fmt.Sprintf("  API key    %s   (in %s, tenant %s)\n", s.Key(), file, c.Server.Tenant)
 		with = ", with this API key"
+		page += "#key=" + s.Key()
 		header = fmt.Sprintf("-H \"Authorization: Bearer $(cat %s)\" ", file)
 	}
 	fmt.Fprintf(t.out, `
+  page       %[10]s
   API        %[1]s   (reference: %[1]s/docs)
   NATS       %[2]s
   WebSocket  %[3]s
   data       %[4]s
 %[7]s
-Try it from another terminal:
+Talk to it in a browser, at the page's address; or from another terminal:
 
   %[5]s --model %[6]s "hello"
 
@@ -76,5 +78,5 @@ Or point a program that uses an OpenAI SDK to the base address %[1]s/v1%[9]s.
 
 Ctrl-C stops.
 
-`, s.HTTPURL(), s.NATSURL(), s.WebSocketURL(), c.Server.DataDir, ask, model, key, header, with)
+`, s.HTTPURL(), s.NATSURL(), s.WebSocketURL(), c.Server.DataDir, ask, model, key, header, with, page)
 }

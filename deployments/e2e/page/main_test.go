@@ -1,4 +1,5 @@
-// Package page_test uses the page as people do: a real browser, and sluice up as a process of its own, which may die. What
+// Package page_test looks at the page that the API serves: that it is built from its sources, and that it does what people
+// expect of it. It uses it as they do: a real browser, and sluice up as a process of its own, which may die. What
 // is looked at is what a person sees, and at the end of each test that the browser has found nothing to complain of.
 package page_test
 
