@@ -15,7 +15,6 @@ func (p *tab) inspect(what string) {
 	p.t.Helper()
 	for _, scheme := range []string{"light", "dark"} {
 		p.colours(scheme)
-		p.until(`document.getAnimations().every(({playState}) => playState !== "running")`) // colours that fade are neither
 		require.Empty(p.t, p.findings(), "%s, %s", what, scheme)
 	}
 }

@@ -45,7 +45,9 @@ func TestChat_StreamsMarkdown(t *testing.T) {
 	m := stored(t, api, id)
 	answer := m.Text()
 	require.Contains(t, answer, document)
-	in := func(selector string) string { return last + `.querySelector(".markdown ` + selector + `")` }
+	in := func(selector string) string {
+		return `(` + last + `)` + `.querySelector(` + quote(".markdown "+selector) + `)`
+	}
 	for selector, want := range map[string]string{
 		"h2": "Title", "h3": "Second", "em": "soft", "strong": "strong", "p code": "code", "del": "gone", "ul li:first-child": "one", "ol li": "inner", "blockquote": "quoted",
 		"th": "a", "td:last-child": "2", "figcaption span": "go", "pre code": `func main() { fmt.Println("<b>&amp;") }`, `a[href="https://example.org/a?b=c&d"]`: "a link",
@@ -74,10 +76,10 @@ func TestChat_I9_Stop(t *testing.T) {
 	g := gated(t)
 	p, api, id := opens(t, i, "http://"+i.http, g.model)
 	for turn, stop := range []func(){func() { p.click(labelled("Stop the answer")) }, func() { p.press(kb.Escape) }} {
-		g.allow(20)
+		g.allow(15)
 		p.says("hello")
 		p.until(count(answers) + ` === ` + number(turn+1))
-		p.hears(20)
+		p.hears(15)
 		stop()
 		p.ends(completion.Cancelled)
 		m := p.shows(api, id)
@@ -125,7 +127,7 @@ func TestChat_Edits(t *testing.T) {
 	p.until(`document.activeElement.ariaLabel === "Edited message"`)
 	p.inspect("edit")
 	p.types(" more")
-	p.press("\r")
+	p.enter(chromedp.ModifierNone)
 	p.until(count(asked) + ` === 1 && document.querySelector(` + quote(asked+" .bubble") + `).textContent === "one more"`)
 	p.until(last + `.textContent.includes("one more")`)
 	p.shows(api, id)
@@ -147,15 +149,15 @@ func TestChat_QueuesAndInterrupts(t *testing.T) {
 	t.Parallel()
 	i := common.get(t)
 	g := gated(t)
-	g.allow(20)
+	g.allow(15)
 	p, api, id := opens(t, i, "http://"+i.http, g.model)
 	p.says("one")
-	p.hears(20)
+	p.hears(15)
 	p.says("two")
 	p.until(last + `?.dataset.state === "held"`)
 	p.inspect("a turn that waits")
 	p.writes("three")
-	p.press("\r", chromedp.KeyModifiers(2)) // Ctrl
+	p.enter(chromedp.ModifierCtrl)
 	p.until(count(asked) + ` === 3`)
 	p.until(`document.querySelector(` + quote(answers) + `).dataset.state === "cancelled"`)
 	g.open()

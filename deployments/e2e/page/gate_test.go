@@ -22,10 +22,12 @@ func TestPage_AsksForAKey(t *testing.T) {
 	p.inspect("sign-in")
 
 	p.tolerate() // the refusal is a failed request
-	p.do(chromedp.KeyEvent("sk-sluice-wrong\r"))
+	p.types("sk-sluice-wrong")
+	p.enter(chromedp.ModifierNone)
 	p.until(`document.querySelector("[role=alert]").textContent !== ""`)
 	see[bool](p, `(document.activeElement.select(), true)`)
-	p.do(chromedp.KeyEvent(key + "\r"))
+	p.types(key)
+	p.enter(chromedp.ModifierNone)
 	p.until(`document.querySelector("nav.views a[aria-current=page]")?.textContent === "Batches"`)
 	require.Equal(t, "#/batches", see[string](p, "location.hash"))
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	cdplog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -85,9 +86,9 @@ func (p *tab) hear(event any) {
 			fault = fmt.Sprintf("console.%s: %s", e.Type, text)
 		}
 	case *cdplog.EventEntryAdded:
-		if e.Entry.Level == cdplog.EntryLevelError || e.Entry.Level == cdplog.EntryLevelWarning {
+		failed = e.Entry.Source == cdplog.EntrySourceNetwork
+		if e.Entry.Level == cdplog.EntryLevelError || e.Entry.Level == cdplog.EntryLevelWarning && !failed { // it warns of each WebSocket that is no longer wanted when it is open
 			fault = fmt.Sprintf("%s %s: %s %s", e.Entry.Source, e.Entry.Level, e.Entry.Text, e.Entry.URL)
-			failed = e.Entry.Source == cdplog.EntrySourceNetwork || strings.Contains(e.Entry.Text, "WebSocket connection to")
 		}
 	}
 	if fault == "" {
@@ -156,6 +157,7 @@ func (p *tab) colours(scheme string) {
 		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}},
 	})
 	require.NoError(p.t, err)
+	p.until(`document.getAnimations().every(({playState}) => playState !== "running")`) // colours that fade are neither
 }
 
 func quote(s string) string {
@@ -173,6 +175,18 @@ func (p *tab) click(selector string) {
 func (p *tab) press(keys string, options ...chromedp.KeyOption) {
 	p.t.Helper()
 	p.do(chromedp.KeyEvent(keys, options...))
+}
+
+// enter presses the Enter key, whose letter goes where the page lets it.
+func (p *tab) enter(modifiers chromedp.Modifier) {
+	p.t.Helper()
+	key := input.DispatchKeyEventParams{
+		Modifiers: int64(modifiers), Key: "Enter", Code: "Enter", Text: "\r", UnmodifiedText: "\r", WindowsVirtualKeyCode: 13, NativeVirtualKeyCode: 13,
+	}
+	for _, key.Type = range []input.DispatchKeyEventType{input.DispatchKeyEventTypeKeyDown, input.DispatchKeyEventTypeKeyUp} {
+		_, err := chromedp.Call(p.ctx, input.DispatchKeyEvent, key)
+		require.NoError(p.t, err)
+	}
 }
 
 func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {

@@ -70,7 +70,7 @@ func (p *tab) says(text string) {
 	p.t.Helper()
 	before := see[int](p, count(asked))
 	p.writes(text)
-	p.press("\r")
+	p.enter(chromedp.ModifierNone)
 	p.until(count(asked) + ` === ` + number(before+1))
 }
 
