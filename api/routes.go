@@ -24,6 +24,7 @@ import (
 	"sluice/api/internal/openai"
 	"sluice/api/internal/page"
 	"sluice/api/internal/problem"
+	"sluice/api/internal/quota"
 	"sluice/api/internal/responses"
 	"sluice/api/internal/site"
 	"sluice/api/internal/viewer"
@@ -84,6 +85,7 @@ func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guar
 	})
 	jobs.Register(api, jobs.Parts{Intake: in, Store: back.Store, Models: models, Limits: back.Limit, Follow: follower, Door: door, Logger: log})
 	keys.Register(api, back.Store, log)
+	quota.Register(api, back.Store, back.Limit, log)
 	webhooks.Register(api, back.Store, c.Webhooks.AllowPrivate(), log)
 	files.Register(api, files.Parts{Store: back.Store, Blobs: blobs, Limits: back.Limit, Logger: log, Client: c.ClientLimit})
 	batches.Register(api, batches.Parts{

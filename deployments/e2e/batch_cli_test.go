@@ -69,6 +69,7 @@ func requireAnswered(t *testing.T, row, id, text string) {
 func TestBatchCLI(t *testing.T) {
 	t.Parallel()
 	i := newInstallation(t)
+	i.program = filepath.Join(plainPrograms(t), "sluice")
 	i.up(t)
 	t.Run("Run_JSONL", i.batchRuns)
 	t.Run("Run_CSV", i.batchOfCSV)

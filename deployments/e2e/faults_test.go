@@ -29,6 +29,7 @@ var (
 // TestFaults drives jobs through a whole installation while its parts are killed, stopped, paused and wiped, and counts
 // what should not happen. make faults runs it at length.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	if *faultSeed == 0 {
 		*faultSeed = rand.Uint64()
 	}

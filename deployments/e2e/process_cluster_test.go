@@ -46,19 +46,24 @@ func startServers(t *testing.T, env ...string) *cluster {
 	return c
 }
 
-// startPlain is startServers for long loads: its programs and its upstream run without the race detector, which would
-// take most of the time.
+// startPlain is startServers for long loads, with an upstream of its own process.
 func startPlain(t *testing.T, env ...string) *cluster {
+	t.Helper()
+	c := startServers(t, append(env, "SLUICE_WORKER_TTL=2s", "SLUICE_FILES_DIR="+t.TempDir(), "SLUICE_EVENT_BYTES=268435456")...)
+	c.programs = plainPrograms(t)
+	sim := program{name: c.program("sluice"), args: []string{"sim", "--addr", "127.0.0.1:0"}}.start(t)
+	c.url = sim.await(t, `simulated model at (\S+/v1)`)[1]
+	c.env = append(c.env, "OPENAI_BASE_URL="+c.url)
+	c.migrate(t, "up")
+	return c
+}
+
+// plainPrograms is the folder of programs without the race detector, which would take most of the time of a large load.
+func plainPrograms(t *testing.T) string {
 	t.Helper()
 	dir, err := plain()
 	require.NoError(t, err)
-	c := startServers(t, append(env, "SLUICE_WORKER_TTL=2s", "SLUICE_FILES_DIR="+t.TempDir(), "SLUICE_EVENT_BYTES=268435456")...)
-	sim := program{name: filepath.Join(dir, "sluice"), args: []string{"sim", "--addr", "127.0.0.1:0"}}.start(t)
-	c.url = sim.await(t, `simulated model at (\S+/v1)`)[1]
-	c.env = append(c.env, "OPENAI_BASE_URL="+c.url)
-	c.programs = dir
-	c.migrate(t, "up")
-	return c
+	return dir
 }
 
 // plain builds the programs without the race detector, once for all tests.

@@ -189,16 +189,15 @@ func (s *process) until(t *testing.T, what string, ok func() bool) {
 	})
 }
 
-// until polls ok until it is true.
+// until polls ok until it is true, ever more rarely: asking costs the machine time, which the others need.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	limit, tick := time.After(patience), time.NewTicker(10*time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
+	limit := time.After(patience)
+	for wait := 5 * time.Millisecond; !ok(); wait = min(wait*3/2, 50*time.Millisecond) {
 		select {
 		case <-limit:
 			t.Fatalf("waited in vain for %s", what)
-		case <-tick.C:
+		case <-time.After(wait):
 		}
 	}
 }

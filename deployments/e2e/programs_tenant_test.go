@@ -118,7 +118,7 @@ func TestTenants_Limits(t *testing.T) {
 	require.Regexp(t, `acme +- +3 +4 +- +1`, c.sluice("tenants", "set", "acme", "--running", "4").succeed(t), "what is not named stays")
 	c.sluice("tenants", "set", "acme", "--running", "2").succeed(t)
 	c.sluice("tenants", "set", "*", "--body-bytes", "300").succeed(t)
-	require.Regexp(t, `(?s)\* +- +- +- +300 +-\n.*acme`, c.sluice("tenants", "list").succeed(t))
+	require.Regexp(t, `(?s)\* +- +- +- +300 +- +- +- +-\n.*acme`, c.sluice("tenants", "list").succeed(t))
 	acme, other := c.apis[0].asTenant(t, c, "acme"), c.apis[0].asTenant(t, c, "other")
 	large := fmt.Sprintf(`{"request":{"model":"sim","messages":[{"role":"user","content":%q}]}}`, strings.Repeat("x", 300))
 	until(t, "the limits to take effect", func() bool {

@@ -108,7 +108,7 @@ func (c *cluster) cancelRunning(t *testing.T) {
 // cancelQueued cancels a job that waits for its next attempt.
 func (c *cluster) cancelQueued(t *testing.T) {
 	t.Parallel()
-	job := c.apis[0].submit(t, "fail=503&retry_after=3600&key="+t.Name())
+	job := c.apis[0].submit(t, "fail=500&retry_after=3600&key="+t.Name()) // a 503 would have the batch lane wait as long
 	v := c.apis[1].sse(t, job, 0)
 	v.until(t, func(e completion.Event) bool { return e.Type == completion.EventRetrying })
 	cancelled, err := c.apis[1].Cancel(t.Context(), job.ID)

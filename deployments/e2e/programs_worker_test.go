@@ -81,7 +81,9 @@ func viewOn(t *testing.T, nc *nats.Conn, job client.Job) *viewer {
 func TestWorker_DrainOf500Streams(t *testing.T) {
 	t.Parallel()
 	const streams = 500
-	c := startCluster(t, 0, 0, "SLUICE_INTERACTIVE_ATTEMPTS=1", "SLUICE_INTERACTIVE_SLOTS=600", "SLUICE_DRAIN_LIMIT=1s")
+	c := startServers(t, "SLUICE_INTERACTIVE_ATTEMPTS=1", "SLUICE_INTERACTIVE_SLOTS=600", "SLUICE_DRAIN_LIMIT=1s", "SLUICE_UPSTREAM_IDLE=10m") // no stream stalls, however long it takes to begin them all
+	c.programs = plainPrograms(t)
+	c.migrate(t, "up")
 	addr := freeAddr(t)
 	a := c.startAPI(t, addr)
 	a.ready(t)

@@ -27,15 +27,16 @@ const (
 
 // installation is one data folder and the addresses under which it is served.
 type installation struct {
-	env []string
-	url string
-	dir string
+	env     []string
+	url     string
+	dir     string
+	program string // path of sluice, or its name in bin
 }
 
 func newInstallation(t *testing.T, env ...string) *installation {
 	t.Helper()
 	addr, dir := freeAddr(t), filepath.Join(t.TempDir(), "data")
-	return &installation{url: "http://" + addr, dir: dir, env: append([]string{
+	return &installation{url: "http://" + addr, dir: dir, program: "sluice", env: append([]string{
 		"SLUICE_HTTP_ADDR=" + addr, "SLUICE_NATS_ADDR=" + freeAddr(t), "SLUICE_WEBSOCKET_ADDR=" + freeAddr(t),
 		"SLUICE_DATA_DIR=" + dir, "SLUICE_RETRY_BASE=100ms",
 	}, env...)}
@@ -44,14 +45,14 @@ func newInstallation(t *testing.T, env ...string) *installation {
 // up starts sluice up and waits until it has greeted.
 func (i *installation) up(t *testing.T, env ...string) *process {
 	t.Helper()
-	p := program{name: "sluice", args: []string{"up"}, env: append(i.env[:len(i.env):len(i.env)], env...)}.start(t)
+	p := program{name: i.program, args: []string{"up"}, env: append(i.env[:len(i.env):len(i.env)], env...)}.start(t)
 	p.await(t, "Ctrl-C stops")
 	return p
 }
 
 // sluice is a command line against the installation.
 func (i *installation) sluice(args ...string) program {
-	return program{name: "sluice", args: args, env: []string{"SLUICE_API_URL=" + i.url, "SLUICE_DATA_DIR=" + i.dir}}
+	return program{name: i.program, args: args, env: []string{"SLUICE_API_URL=" + i.url, "SLUICE_DATA_DIR=" + i.dir}}
 }
 
 // api is a client of the installation.

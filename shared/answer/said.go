@@ -7,36 +7,42 @@ import (
 )
 
 // Said is what the first choice of a chat completion says, as a JSON string in the upstream's own bytes: its content, of
-// which only the texts count if it is a list of parts, or the refusal that came instead. Nil: it says nothing, or there is no
-// choice.
+// which only the texts count if it is a list of parts, or the refusal that came instead. Bytes that no JSON string may have
+// are escaped. Nil: it says nothing, or there is no choice.
 func Said(result json.RawMessage) json.RawMessage {
 	message := gjson.GetBytes(result, "choices.0.message")
-	content := message.Get("content")
-	if content.IsArray() {
-		content = joined(content)
-	}
-	if content.Type != gjson.String || content.Raw == `""` {
-		if refusal := message.Get("refusal"); refusal.Type == gjson.String {
-			content = refusal
+	said := stringOf(message.Get("content"))
+	if len(said) <= len(`""`) {
+		if refusal := stringOf(message.Get("refusal")); refusal != nil {
+			return refusal
 		}
 	}
-	if content.Type != gjson.String {
-		return nil
-	}
-	return json.RawMessage(content.Raw)
+	return said
 }
 
-// joined is the texts of a list of parts, one after the other, as one JSON string.
-func joined(parts gjson.Result) gjson.Result {
-	raw := []byte{'"'}
-	parts.ForEach(func(_, part gjson.Result) bool {
-		if text := part.Get("text"); text.Type == gjson.String {
-			raw = append(raw, text.Raw[1:len(text.Raw)-1]...)
-		}
-		return true
-	})
-	if len(raw) == 1 {
-		return gjson.Result{}
+// stringOf is a string, or the texts of a list of parts one after the other, as one JSON string; nil if v is neither.
+func stringOf(v gjson.Result) json.RawMessage {
+	switch {
+	case v.IsArray():
+		var whole json.RawMessage
+		v.ForEach(func(_, part gjson.Result) bool {
+			text := part.Get("text")
+			switch {
+			case text.Type != gjson.String:
+			case whole == nil:
+				whole = stringOf(text)
+			default:
+				whole = append(whole[:len(whole)-1], stringOf(text)[1:]...)
+			}
+			return true
+		})
+		return whole
+	case v.Type != gjson.String:
+		return nil
+	case gjson.Valid(v.Raw):
+		return json.RawMessage(v.Raw)
+	default:
+		escaped, _ := json.Marshal(v.Str) // of a string, which always can be
+		return escaped
 	}
-	return gjson.Result{Type: gjson.String, Raw: string(append(raw, '"'))}
 }

@@ -76,6 +76,7 @@ type Batch struct {
 	Paused      bool   // no further line goes into the queue
 	RetryOf     string // the batch whose lines this one tries again; empty: none
 	RequestID   string // of the HTTP request that made the batch
+	Quota       Quota  // counts the lines when they are let in; the store does not keep it
 	Errors      []LineError
 	Counts      Counts
 	Usage       BatchUsage

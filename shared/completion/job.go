@@ -34,6 +34,7 @@ type Job struct {
 	RequestID       string    // of the HTTP request that made the job; it goes along to the upstream
 	Conversation    string    // the conversation that the job is a turn of, with the answer under the job's id; empty: none
 	Held            bool      // it waits for the turn before it, and nobody may claim it
+	Quota           Quota     // counts the job when it is added; the store does not keep it
 
 	Upstream     string          // name of the upstream that served the latest attempt, never its address
 	Result       json.RawMessage // completed: the whole answer, see Endpoint; otherwise what the latest attempt had so far

@@ -23,14 +23,23 @@ var acme = completion.Ref{Tenant: "acme"}
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// connect returns a connection that comes back at once and reports nothing.
-func connect(t testing.TB, url string, opts ...nats.Option) *nats.Conn {
-	t.Helper()
+// patience is how long a busy machine may take to connect. Nothing is measured by it.
+const patience = time.Minute
+
+// dial returns a connection that comes back at once and reports nothing.
+func dial(url string, opts ...nats.Option) (*nats.Conn, error) {
 	quiet := []nats.Option{
+		nats.Timeout(patience),
 		nats.MaxReconnects(-1), nats.ReconnectWait(time.Millisecond), nats.ReconnectJitter(0, 0),
 		nats.IgnoreAuthErrorAbort(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
 	}
-	nc, err := nats.Connect(url, append(quiet, opts...)...)
+	return nats.Connect(url, append(quiet, opts...)...)
+}
+
+// connect is dial for as long as the test.
+func connect(t testing.TB, url string, opts ...nats.Option) *nats.Conn {
+	t.Helper()
+	nc, err := dial(url, opts...)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	return nc

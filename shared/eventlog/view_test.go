@@ -31,12 +31,16 @@ func (o outside) Follow(ctx context.Context, ref completion.Ref, after int64) it
 // strangers is outside for jobs of any tenant: each reading connects with what opens its job and nothing else.
 type strangers struct {
 	completion.Log
-	connect func(ref completion.Ref) *nats.Conn
+	connect func(ref completion.Ref) (*nats.Conn, error)
 }
 
 func (s strangers) Follow(ctx context.Context, ref completion.Ref, after int64) iter.Seq2[completion.Record, error] {
 	return func(yield func(completion.Record, error) bool) {
-		nc := s.connect(ref)
+		nc, err := s.connect(ref)
+		if err != nil {
+			yield(completion.Record{}, err)
+			return
+		}
 		defer nc.Close()
 		eventlog.View(ctx, nc, ref, after)(yield)
 	}
@@ -50,11 +54,11 @@ func TestView_Contract(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			eventlogtest.Run(t, func(t *testing.T) completion.Log {
-				return strangers{log, func(ref completion.Ref) *nats.Conn {
+				return strangers{log, func(ref completion.Ref) (*nats.Conn, error) {
 					if !completion.ValidToken(ref.Tenant) || !completion.ValidToken(ref.Job) {
 						ref = acme // no credential opens it
 					}
-					return connect(t, url, testkit.Viewer(t, n, ref))
+					return dial(url, testkit.Viewer(t, n, ref))
 				}}
 			})
 		})

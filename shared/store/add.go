@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/uptrace/bun"
@@ -14,12 +13,26 @@ import (
 // has used before, Add returns that job and false, or completion.ErrConflict if its body was another one (I7). In the
 // same way a job is tried again (RetryOf) by one other job only. Times come back in whole microseconds, which is what
 // the databases keep.
+//
+// A job that is made counts against its Quota, as of CreatedAt. completion.CodeDayQuota, completion.CodeAllQuota: it would
+// be one too many, and was not made.
 func (s *Store) Add(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
-	return add(ctx, s.db, job)
+	if len(job.Quota.Accounts(job.CreatedAt)) == 0 {
+		return add(ctx, s.db, job)
+	}
+	err = s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		stored, created, err = add(ctx, tx, job)
+		return err
+	})
+	if err != nil {
+		return completion.Job{}, false, away(err)
+	}
+	return stored, created, nil
 }
 
+// add is Add within db, a transaction if the job has a Quota, which an error must undo.
 func add(ctx context.Context, db bun.IDB, job *completion.Job) (stored completion.Job, created bool, err error) {
 	row, err := newRow(job)
 	if err != nil {
@@ -38,12 +51,19 @@ func add(ctx context.Context, db bun.IDB, job *completion.Job) (stored completio
 	if err != nil {
 		return completion.Job{}, false, wrap(underway(err), "add job %s", job.ID)
 	}
-	if n, err := result.RowsAffected(); err != nil || n == 1 {
-		stored, rowErr := row.job()
-		return stored, true, errors.Join(err, rowErr)
+	n, err := result.RowsAffected()
+	switch {
+	case err != nil:
+		return completion.Job{}, false, fmt.Errorf("add job %s: %w", job.ID, err)
+	case n == 0:
+		stored, err = same(ctx, db, job)
+		return stored, false, err
 	}
-	stored, err = same(ctx, db, job)
-	return stored, false, err
+	if err := charge(ctx, db, job.Tenant, job.Quota, 1, job.CreatedAt); err != nil {
+		return completion.Job{}, false, wrap(err, "add job %s", job.ID)
+	}
+	stored, err = row.job()
+	return stored, true, err
 }
 
 // Same finds the job that is there already when Add would not make one. completion.ErrNotFound: Add would.

@@ -106,8 +106,9 @@ func (s *Store) SaveBatch(ctx context.Context, b *completion.Batch) error {
 
 // MoveBatch is SaveBatch and, in the same transaction, the batch's way to another state, the time of that, and the notice of
 // a final state. A batch in a final state is held by nobody; one that is neither validating nor in progress is not paused. A
-// repeat after an answer that was lost succeeds.
+// repeat after an answer that was lost succeeds. The lines of a batch that comes into progress count against its Quota then.
 //
+// completion.CodeDayQuota, completion.CodeAllQuota: they do not fit; nothing was written, and b is as it was.
 // completion.ErrStale and completion.ErrFinal: as SaveBatch. completion.ErrCancelled: a cancel was requested meanwhile, and
 // leads elsewhere. Any other state that does not lead to to is an error without a name. Nothing was written in any of these
 // cases, and b is as stored in what comes back.
@@ -120,10 +121,17 @@ func (s *Store) MoveBatch(ctx context.Context, b *completion.Batch, to completio
 		if err != nil {
 			return err
 		}
-		if row, err = saved(ctx, tx, b, move(query, to, at)); err == nil && to.Final() {
-			err = notify(ctx, tx, b.Ref(), "batch."+string(to), at)
+		row, err = saved(ctx, tx, b, move(query, to, at))
+		switch {
+		case err != nil:
+			return err
+		case to == completion.BatchInProgress:
+			return charge(ctx, tx, b.Tenant, b.Quota, b.Counts.Total, at)
+		case to.Final():
+			return notify(ctx, tx, b.Ref(), "batch."+string(to), at)
+		default:
+			return nil
 		}
-		return err
 	})
 	if err == nil || row.ID != "" && errors.Is(err, sql.ErrNoRows) || errors.Is(err, completion.ErrStale) {
 		row.bring(b)

@@ -70,8 +70,8 @@ func (r *conversationRow) conversation() (completion.Conversation, error) {
 }
 
 // AddConversation stores a new conversation, in which a chain of messages may have been said already: each follows the one
-// before it, the last is the head, and all have ended. Their ids are the caller's; Seq and Parent are not. With an
-// idempotency key that the tenant has used before it returns that conversation, which may have been deleted, and false, or
+// before it, the last is the head, and all have ended. Their ids are the caller's; Seq and Parent are not, nor are the
+// conversation's Seq, Head and Version, which begins with 1. With an idempotency key that the tenant has used before it returns that conversation, which may have been deleted, and false, or
 // completion.ErrConflict if its body was another one (I7).
 func (s *Store) AddConversation(ctx context.Context, c *completion.Conversation, said []completion.Message) (stored completion.Conversation, created bool, err error) {
 	ctx, cancel := s.limit(ctx)

@@ -47,7 +47,7 @@ func cancelled(query *bun.UpdateQuery, at time.Time) (*bun.UpdateQuery, error) {
 		Set("finished_at = CASE WHEN state = ? THEN ? ELSE finished_at END", completion.Queued, stamp(at)), nil
 }
 
-// Expire ends up to limit queued jobs whose deadline has passed, and returns them. Lines of batches are left to EndLines.
+// Expire ends up to limit queued jobs, held or not, whose deadline has passed, and returns them. Lines of batches are left to EndLines.
 func (s *Store) Expire(ctx context.Context, at time.Time, limit int) ([]completion.Job, error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()

@@ -140,7 +140,7 @@ func (h thread) there() *bun.SelectQuery {
 		Where("c.tenant = ?", text(h.ref.Tenant)).Where("c.deleted_at IS NULL")
 }
 
-// Message reads one. completion.ErrNotFound: there is none, it is of another conversation, or it was deleted.
+// Message is Store.Message.
 func (h thread) Message(ctx context.Context, id string) (completion.Message, error) {
 	var rows []messageRow
 	err := overlaid(h.db, &rows).Where("message.id = ?", text(id)).Where("message.conversation = ?", text(h.ref.Job)).
@@ -154,9 +154,7 @@ func (h thread) Message(ctx context.Context, id string) (completion.Message, err
 	return rows[0].message()
 }
 
-// Path reads the latest messages, at most so many and all if limit is not positive, of the path that ends with the message
-// from: the oldest first, from itself last. It is empty if from is, and begins below whatever was deleted.
-// completion.ErrNotFound: as Message.
+// Path is Store.Path.
 func (h thread) Path(ctx context.Context, from string, limit int) ([]completion.Message, error) {
 	if from == "" {
 		return nil, nil
@@ -165,13 +163,14 @@ func (h thread) Path(ctx context.Context, from string, limit int) ([]completion.
 	if limit > 0 {
 		far = "AND chain.depth < ?"
 	}
+	// CROSS JOIN tells SQLite to begin with the chain, whatever it believes to know of the tables.
 	chain := h.db.NewRaw("SELECT m.id, m.parent, 1 AS depth FROM message AS m "+
 		"WHERE m.id = ? AND m.conversation = ? AND m.deleted_at IS NULL AND EXISTS (?) "+
-		"UNION ALL SELECT m.id, m.parent, chain.depth + 1 FROM chain JOIN message AS m ON m.id = chain.parent "+
-		"WHERE m.conversation = ? AND m.deleted_at IS NULL "+far, text(from), text(h.ref.Job), h.there(), text(h.ref.Job), limit)
+		"UNION ALL SELECT m.id, m.parent, chain.depth + 1 FROM chain CROSS JOIN message AS m "+
+		"WHERE m.id = chain.parent AND m.conversation = ? AND m.deleted_at IS NULL "+far, text(from), text(h.ref.Job), h.there(), text(h.ref.Job), limit)
 	var rows []messageRow
-	err := overlaid(h.db, &rows).WithRecursive("chain", chain).Join("JOIN chain ON chain.id = message.id").
-		OrderExpr("message.seq").Scan(ctx) // whatever follows another message came after it
+	err := overlaid(h.db, &rows).WithRecursive("chain", chain).ModelTableExpr("chain CROSS JOIN message").
+		Where("message.id = chain.id").OrderExpr("message.seq").Scan(ctx) // whatever follows another message came after it
 	if err == nil && len(rows) == 0 {
 		err = completion.ErrNotFound
 	}
@@ -182,8 +181,7 @@ func (h thread) Path(ctx context.Context, from string, limit int) ([]completion.
 	return path, wrap(err, "read the path to message %s", from)
 }
 
-// Siblings reads the messages that follow each of the parents, "" for first messages, in the order in which they came, with no
-// more than ID, Conversation, Tenant, Parent, Seq, Role and State.
+// Siblings is Store.Siblings.
 func (h thread) Siblings(ctx context.Context, parents []string) (map[string][]completion.Message, error) {
 	if len(parents) == 0 {
 		return map[string][]completion.Message{}, nil
@@ -212,14 +210,14 @@ func (h thread) Siblings(ctx context.Context, parents []string) (map[string][]co
 	return after, nil
 }
 
-// Leaf finds where the newest branch at or below a message ends, taking of several messages that follow one the latest;
-// below "" are all. "" is what is below nothing. completion.ErrNotFound: as Message.
+// Leaf is Store.Leaf.
 func (h thread) Leaf(ctx context.Context, below string) (string, error) {
+	// With a plus, which keeps the databases from going through the whole conversation by seq, only for the order.
 	chain := h.db.NewRaw("SELECT m.id, 1 AS depth FROM message AS m WHERE m.id = ? AND m.conversation = ? AND m.deleted_at IS NULL AND EXISTS (?) "+
-		"UNION ALL SELECT '' AS id, 0 AS depth WHERE ? = '' "+
+		"UNION ALL SELECT '' AS id, 0 AS depth WHERE ? = '' AND EXISTS (?) "+
 		"UNION ALL SELECT (SELECT m.id FROM message AS m WHERE m.conversation = ? AND m.parent = chain.id AND m.deleted_at IS NULL "+
-		"ORDER BY m.seq DESC LIMIT 1), chain.depth + 1 FROM chain WHERE chain.id IS NOT NULL",
-		text(below), text(h.ref.Job), h.there(), text(below), text(h.ref.Job))
+		"ORDER BY +m.seq DESC LIMIT 1), chain.depth + 1 FROM chain WHERE chain.id IS NOT NULL",
+		text(below), text(h.ref.Job), h.there(), text(below), h.there(), text(h.ref.Job))
 	leaf := ""
 	err := h.db.NewSelect().WithRecursive("chain", chain).TableExpr("chain").Column("id").Where("id IS NOT NULL").
 		OrderExpr("depth DESC").Limit(1).Scan(ctx, &leaf)
@@ -229,7 +227,7 @@ func (h thread) Leaf(ctx context.Context, below string) (string, error) {
 	return leaf, nil
 }
 
-// Live reads the conversation's jobs that have not ended, without their requests and results, in the order of their messages.
+// Live is Store.Live.
 func (h thread) Live(ctx context.Context) ([]completion.Job, error) {
 	var rows []jobRow
 	// Two selects, each as one of the partial indexes has it.

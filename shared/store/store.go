@@ -1,11 +1,12 @@
-// Package store keeps jobs, batches and what is known of files in PostgreSQL or SQLite, through bun. It is the truth: queue
-// and event log can be rebuilt from it.
+// Package store keeps jobs, batches, conversations and what is known of files in PostgreSQL or SQLite, through bun. It is the
+// truth: queue and event log can be rebuilt from it.
 //
 // It promises that what the domain forbids is not written: each state change is one statement guarded by the states it
-// may leave and, for attempts, by the attempt's number (I5). Requests, metadata, results, usage and errors are JSON text
-// stored as bytes, so they come back byte for byte; names (model, finish reason and the like) are text columns, where
-// U+FFFD stands for U+0000 and for broken UTF-8. A database that is away is answered with a service_unavailable
-// *completion.Error; no call takes longer than Options.Limit.
+// may leave and, for attempts, by the attempt's number (I5). What a conversation does is one transaction that has it to
+// itself (Converse), and the database itself allows it no two turns under way and no two messages with one seq. Requests,
+// metadata, results, usage, errors and what was said are JSON text stored as bytes, so they come back byte for byte; names
+// (model, finish reason, owner and the like) are text columns, where U+FFFD stands for U+0000 and for broken UTF-8. A database
+// that is away is answered with a service_unavailable *completion.Error; no call takes longer than Options.Limit.
 package store
 
 import (
@@ -34,8 +35,9 @@ const DefaultWorkerTTL = 8 * time.Second
 
 // Store is safe for concurrent use, by any number of processes.
 type Store struct {
-	db   *bun.DB
-	opts Options
+	db    *bun.DB
+	opts  Options
+	gates gates
 }
 
 // New returns a Store over db, whose schema package migrations makes.

@@ -16,7 +16,7 @@ import (
 
 // Talk is a conversation that nobody else can change meanwhile. What Converse's function writes into Owner, Name, System,
 // Parameters, Metadata, Head, Naming, ActiveAt and DeletedAt is stored with what the methods do; the other fields are read
-// only. Its reads see what was done so far. It is for one goroutine at a time, and only until the function returns.
+// only. Its reads are those of the Store, and see what was done so far. It is for one goroutine at a time, and only until the function returns.
 type Talk struct {
 	completion.Conversation
 	thread
@@ -34,9 +34,14 @@ type Talk struct {
 func (s *Store) Converse(ctx context.Context, conversation completion.Ref, at time.Time, f func(ctx context.Context, t *Talk) error) (completion.Conversation, error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
+	leave, err := s.gates.enter(ctx, conversation)
+	if err != nil {
+		return completion.Conversation{}, wrap(err, "change conversation %s", conversation.Job)
+	}
+	defer leave()
 	var stored completion.Conversation
 	var refused error
-	err := s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+	err = s.db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		before := conversationRow{}
 		if err := s.lock(conversationOf(tx, &before, conversation), "UPDATE").Scan(ctx); err != nil {
 			return missing(err)
@@ -116,11 +121,13 @@ func (t *Talk) Say(ctx context.Context, said ...*completion.Message) error {
 
 // Add is Store.Add: the job is there once the Converse has ended well. Whoever finds that it was there before should undo
 // the rest with an error. A turn that is not held while another is under way: completion.CodeTurn, and nothing else can be
-// done in this Converse.
+// done in this Converse. The job counts against its Quota for the conversation's owner; completion.CodeDayQuota and
+// completion.CodeAllQuota must undo the Converse.
 func (t *Talk) Add(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error) {
 	if job.Tenant != t.Tenant || job.Conversation != "" && job.Conversation != t.ID {
 		return completion.Job{}, false, fmt.Errorf("add job %s: it is not one of conversation %s", job.ID, t.ID)
 	}
+	job.Quota.Owner = t.Owner
 	stored, created, err = add(ctx, t.db, job)
 	t.changed = t.changed || created
 	return stored, created, err

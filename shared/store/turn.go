@@ -45,7 +45,7 @@ func (s *Store) Siblings(ctx context.Context, conversation completion.Ref, paren
 }
 
 // Leaf finds where the newest branch at or below a message ends, taking of several messages that follow one the latest.
-// Below "" are all messages; it is "" if there are none. completion.ErrNotFound: as Message.
+// Below "" are all messages; it is "" if there are none. completion.ErrNotFound: as Message, or of "" as Conversation.
 func (s *Store) Leaf(ctx context.Context, conversation completion.Ref, below string) (string, error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()

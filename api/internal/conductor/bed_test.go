@@ -267,7 +267,7 @@ func (b *bed) await(ref completion.Ref, what string, is func(completion.Batch) b
 	require.Eventually(b.t, func() bool {
 		batch = b.batch(ref)
 		return is(batch)
-	}, 60*time.Second, 5*time.Millisecond, what)
+	}, 60*time.Second, 20*time.Millisecond, what)
 	return batch
 }
 

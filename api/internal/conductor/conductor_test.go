@@ -308,3 +308,36 @@ func TestConductor_Deduplicate(t *testing.T) {
 		require.Equal(t, fmt.Sprint(i%50), row.Get("response.body.choices.0.message.content").Str)
 	}
 }
+
+// A batch comes in with all of its lines, shared ones too, or with none.
+func TestConductor_Quota(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	limits := completion.Limits{CompletionsPerDay: 5, Completions: 100}
+	require.NoError(t, b.back.Store.SetLimits(t.Context(), "acme", limits, time.Now()))
+	require.NoError(t, b.back.Limit.Read(t.Context()))
+	used := func() map[completion.Account]int {
+		all, err := b.back.Store.Used(t.Context(), "acme", limits.Quota(""), time.Now())
+		require.NoError(t, err)
+		return all
+	}
+	b.conduct()
+	b.work(4)
+	refused := b.ended(b.submit(lines(6)), completion.BatchFailed)
+	require.Equal(t, completion.Counts{}, refused.Counts)
+	require.Len(t, refused.Errors, 1)
+	require.Equal(t, string(completion.CodeDayQuota), refused.Errors[0].Code)
+	require.Contains(t, refused.Errors[0].Message, "6 more completions")
+	for _, n := range used() {
+		require.Zero(t, n)
+	}
+	batch := b.ended(b.submit(request(1, "a")+request(2, "a")+request(3, "a")+request(4, "b"), func(c *completion.Batch) { c.Deduplicate = true }), completion.BatchCompleted)
+	require.Equal(t, 4, batch.Counts.Completed)
+	b.ended(b.submit(lines(2)), completion.BatchFailed)
+	b.ended(b.submit(lines(1)), completion.BatchCompleted)
+	require.Len(t, used(), 2)
+	for a, n := range used() {
+		require.Equal(t, 5, n, a)
+	}
+	b.ended(b.submit(lines(6), func(c *completion.Batch) { c.Tenant = "other" }), completion.BatchCompleted)
+}

@@ -108,7 +108,7 @@ func (g *charge) judge(ctx context.Context, found *line.Checker, faults *sheet) 
 	g.b.Model = found.Model
 	if found.Bad == 0 {
 		g.b.Counts = completion.Counts{Total: found.Total}
-		return g.move(ctx, completion.BatchInProgress)
+		return g.admit(ctx)
 	}
 	if err := faults.end(); err != nil {
 		return err
@@ -123,4 +123,19 @@ func (g *charge) judge(ctx context.Context, found *line.Checker, faults *sheet) 
 		return g.Store.SaveBatch(ctx, &g.b)
 	}
 	return g.publish(ctx, completion.BatchFailed)
+}
+
+// admit lets the lines in, all or none, as far as the tenant's completions go.
+func (g *charge) admit(ctx context.Context) error {
+	g.b.Quota = g.Limits.Of(g.b.Tenant).Quota("")
+	err := g.move(ctx, completion.BatchInProgress)
+	var full *completion.Error
+	if !errors.As(err, &full) || !full.Code.Quota() {
+		return err
+	}
+	g.b.Counts, g.b.Errors = completion.Counts{}, []completion.LineError{{Code: string(full.Code), Message: full.Message}}
+	if err = g.move(ctx, completion.BatchFailed); err != nil {
+		g.b.Errors = nil // cancelled meanwhile: nothing is to be seen of it
+	}
+	return err
 }

@@ -122,7 +122,7 @@ func (i *Intake) NewJob(ctx context.Context, tenant string, b Body) completion.J
 	return completion.Job{
 		ID: completion.NewJobID(), Tenant: tenant, Lane: completion.LaneInteractive, State: completion.Queued,
 		Endpoint: cmp.Or(b.Endpoint, completion.EndpointChat), IdempotencyKey: b.Key, BodyHash: b.Hash(),
-		RequestID: completion.RequestID(ctx), CreatedAt: now, UpdatedAt: now,
+		RequestID: completion.RequestID(ctx), Quota: i.p.Limits.Of(tenant).Quota(""), CreatedAt: now, UpdatedAt: now,
 	}
 }
 
@@ -132,8 +132,8 @@ func (i *Intake) Repeats(ctx context.Context, job *completion.Job) bool {
 	return err == nil || errors.Is(err, completion.ErrConflict)
 }
 
-// Accept stores and enqueues a new job if the tenant may have one more waiting, or returns the one that is there already,
-// by its key or by the job that it tries again; that one needs no place. A job without a deadline gets its lane's.
+// Accept stores and enqueues a new job if the tenant may have one more waiting and its quota is not used up, or returns the
+// one that is there already, by its key or by the job that it tries again; that one needs no place, and is not counted. A job without a deadline gets its lane's.
 func (i *Intake) Accept(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error) {
 	return i.AcceptBy(ctx, job, i.p.Store.Add)
 }

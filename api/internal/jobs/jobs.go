@@ -112,7 +112,7 @@ type submitBody struct {
 
 func (f *Face) registerSubmit(api huma.API) {
 	op := huma.Operation{
-		OperationID: "submit-job", Method: http.MethodPost, Path: "/v1/jobs", Tags: tags, Errors: []int{400, 401, 403, 409, 413, 415, 429, 503},
+		OperationID: "submit-job", Method: http.MethodPost, Path: "/v1/jobs", Tags: tags, Errors: []int{400, 401, 402, 403, 409, 413, 415, 429, 503},
 		Security:      access.Needs(completion.ScopeSubmit),
 		DefaultStatus: http.StatusAccepted, SkipValidateBody: true, MaxBodyBytes: request.MaxBytes, BodyReadTimeout: time.Minute,
 		Summary: "Submit a job", Description: "Accepts a chat completion and answers at once with the subject on which its events will appear. " +

@@ -14,7 +14,7 @@ import (
 
 func (f *Face) registerRetry(api huma.API) {
 	huma.Register(api, huma.Operation{
-		OperationID: "retry-job", Method: http.MethodPost, Path: "/v1/jobs/{id}/retry", Tags: tags, Errors: []int{401, 403, 404, 409, 429, 503},
+		OperationID: "retry-job", Method: http.MethodPost, Path: "/v1/jobs/{id}/retry", Tags: tags, Errors: []int{401, 402, 403, 404, 409, 429, 503},
 		Security:      access.Needs(completion.ScopeSubmit),
 		DefaultStatus: http.StatusAccepted,
 		Summary:       "Try a job again", Description: "Makes a new job of one that failed, expired or was cancelled: the same request, lane, " +

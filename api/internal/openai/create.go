@@ -32,7 +32,7 @@ func (f *Face) registerCreate(api huma.API) {
 	} {
 		op := huma.Operation{
 			OperationID: e.id, Method: http.MethodPost, Path: string(e.endpoint), Tags: tags,
-			Errors:   []int{400, 401, 403, 404, 409, 413, 415, 429, 502, 503, 504},
+			Errors:   []int{400, 401, 402, 403, 404, 409, 413, 415, 429, 502, 503, 504},
 			Security: access.Needs(completion.ScopeSubmit), SkipValidateBody: true, MaxBodyBytes: request.MaxBytes, BodyReadTimeout: time.Minute,
 			Summary: "Create a " + e.title, Description: "As the OpenAI API has it, through the queue: the headers x-sluice-job-id and " +
 				"x-sluice-subject name the job behind it. Parameters reach the upstream as they are, unknown ones included.",

@@ -11,6 +11,7 @@ import (
 var meanings = map[int]string{
 	http.StatusBadRequest:            "The request is not valid; param names the field.",
 	http.StatusUnauthorized:          "There is no API key, or it opens nothing.",
+	http.StatusPaymentRequired:       "All completions of the tenant are used up.",
 	http.StatusForbidden:             "The API key lacks the scope, or the web origin may not use the API.",
 	http.StatusNotFound:              "The tenant has nothing by that id.",
 	http.StatusConflict:              "The idempotency key was used with another body, or the state of the thing does not allow it; code tells which.",

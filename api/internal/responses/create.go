@@ -25,7 +25,7 @@ type createInput struct {
 func (f *Face) registerCreate(api huma.API) {
 	op := huma.Operation{
 		OperationID: "create-response", Method: http.MethodPost, Path: path, Tags: tags,
-		Errors:   []int{400, 401, 403, 404, 409, 413, 415, 429, 502, 503, 504},
+		Errors:   []int{400, 401, 402, 403, 404, 409, 413, 415, 429, 502, 503, 504},
 		Security: access.Needs(completion.ScopeSubmit), SkipValidateBody: true, MaxBodyBytes: request.MaxBytes, BodyReadTimeout: time.Minute,
 		Summary: "Create a response", Description: "As the OpenAI API has it, through the queue: the headers x-sluice-job-id and x-sluice-subject name the job " +
 			"behind it. With background: true the answer comes at once, and the response can be polled, streamed and cancelled.",

@@ -27,6 +27,10 @@ type tenantSetCmd struct {
 	Running          *int     `help:"Jobs that may run at once, in each lane."`
 	BodyBytes        *int64   `help:"Size of a submission, and of the body of each line of a batch, in bytes."`
 	Streams          *int     `help:"Event streams that may be open over HTTP."`
+
+	CompletionsPerDay      *int `help:"Completions that may be accepted in a day of UTC: jobs, chat completions and the like, turns of conversations, and each line of a batch."`
+	Completions            *int `help:"Completions that may be accepted at all, counted from when this is first set."`
+	OwnerCompletionsPerDay *int `help:"Completions that may be accepted in a day of UTC for one owner of conversations."`
 }
 
 // Help is kong's.
@@ -53,6 +57,9 @@ func (c *tenantSetCmd) change(l completion.Limits) completion.Limits {
 	set(&l.Running, c.Running)
 	set(&l.BodyBytes, c.BodyBytes)
 	set(&l.Streams, c.Streams)
+	set(&l.CompletionsPerDay, c.CompletionsPerDay)
+	set(&l.Completions, c.Completions)
+	set(&l.OwnerCompletionsPerDay, c.OwnerCompletionsPerDay)
 	return l
 }
 
@@ -92,10 +99,11 @@ func (c *tenantListCmd) Run(ctx context.Context, t *terminal) error {
 
 func showLimits(t *terminal, all map[string]completion.Limits) error {
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "TENANT\tSUBMITS/S\tQUEUED\tRUNNING\tBODY BYTES\tSTREAMS")
+	fmt.Fprintln(w, "TENANT\tSUBMITS/S\tQUEUED\tRUNNING\tBODY BYTES\tSTREAMS\tCOMPLETIONS/DAY\tCOMPLETIONS\tOWNER'S/DAY")
 	for _, tenant := range slices.Sorted(maps.Keys(all)) {
 		l := all[tenant]
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", tenant, most(l.SubmitsPerSecond), most(l.Queued), most(l.Running), most(l.BodyBytes), most(l.Streams))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", tenant, most(l.SubmitsPerSecond), most(l.Queued), most(l.Running), most(l.BodyBytes), most(l.Streams),
+			most(l.CompletionsPerDay), most(l.Completions), most(l.OwnerCompletionsPerDay))
 	}
 	return w.Flush()
 }

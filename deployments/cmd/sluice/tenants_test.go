@@ -80,3 +80,24 @@ func TestTenants_Preset_Faults(t *testing.T) {
 	require.NoError(t, err)
 	require.JSONEq(t, `{}`, out)
 }
+
+func TestTenants_Completions(t *testing.T) {
+	t.Parallel()
+	say := tenants(t)
+	for _, step := range []struct{ args, want string }{
+		{"--completions-per-day=7", `acme( +-){5} +7 +- +-`},
+		{"--completions=8", `acme( +-){5} +7 +8 +-`},
+		{"--owner-completions-per-day=9", `acme( +-){5} +7 +8 +9`},
+		{"--completions-per-day=0", `acme( +-){5} +- +8 +9`},
+	} {
+		out, err := say("set", "acme", step.args)
+		require.NoError(t, err)
+		require.Regexp(t, step.want, out)
+	}
+	for flag, said := range map[string]string{
+		"--completions-per-day=-1": "completions per day -1", "--completions=-2": "completions -2", "--owner-completions-per-day=-3": "owner completions per day -3",
+	} {
+		_, err := say("set", "acme", flag)
+		require.ErrorContains(t, err, said)
+	}
+}

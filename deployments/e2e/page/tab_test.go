@@ -165,10 +165,12 @@ func quote(s string) string {
 	return string(text)
 }
 
-// click clicks what a selector finds, as soon as it is there.
+// click clicks what a selector finds, as soon as it can be seen and used. What is written meanwhile may move it.
 func (p *tab) click(selector string) {
 	p.t.Helper()
-	p.do(chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
+	one := `document.querySelector(` + quote(selector) + `)`
+	p.until(one + `.checkVisibility() && !` + one + `.disabled`)
+	see[bool](p, `(`+one+`.click(), true)`)
 }
 
 // press types what the keyboard has.
