@@ -58,7 +58,13 @@ func TestConductor_Lines(t *testing.T) {
 	require.Equal(t, []string{"validating", "in_progress", "finalizing", "completed"}, states)
 	last := gjson.GetBytes(records[len(records)-1].Data, "batch")
 	require.Equal(t, int64(200), last.Get("request_counts.completed").Int())
-	require.Equal(t, b.batch(ref).Output, last.Get("output_file_id").Str)
+	batch := b.batch(ref)
+	require.Equal(t, batch.Output, last.Get("output_file_id").Str)
+	from := gjson.GetBytes(batch.Object(), "last_seq").Int()
+	require.Positive(t, from)
+	for _, r := range records[from:] {
+		require.NotEqual(t, completion.EventLines, r.Type, "told after what the counts say")
+	}
 }
 
 // TestConductor_Embedded is what the all-in-one has: SQLite, and Redis in the process.

@@ -92,9 +92,15 @@ export class Live {
   #show(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (this.#waiting.length > 0) this.lines.value = [...this.#waiting, ...this.lines.peek()].slice(0, most);
+    if (this.#waiting.length > 0) this.lines.value = once([...this.#waiting, ...this.lines.peek()]).slice(0, most);
     this.#waiting = [];
     if (this.#said) learn(this.#said);
     this.#said = undefined;
   }
+}
+
+/** Each line once: those before the place where a batch was followed again are told again. */
+function once(rows: readonly Outcome[]): Outcome[] {
+  const seen = new Set<number | undefined>();
+  return rows.filter(({ line }) => !seen.has(line) && seen.add(line));
 }

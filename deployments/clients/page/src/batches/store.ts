@@ -75,7 +75,8 @@ export async function readMore(): Promise<void> {
 }
 
 const lively = 2_000; // milliseconds between two looks while something goes on
-const calm = 15_000;
+const calm = 15_000; // otherwise
+const away = 4_000; // after one that has failed
 
 /** Keeps the list as it is on the server, while somebody looks at it. Returns what ends that. */
 export function watchList(): () => void {
@@ -87,7 +88,7 @@ export function watchList(): () => void {
     await refresh(stop.signal);
     if (stop.signal.aborted) return;
     clearTimeout(timer); // another look may have begun meanwhile
-    timer = setTimeout(() => void look(), batches.peek()?.every(hasEnded) ? calm : lively);
+    timer = setTimeout(() => void look(), failure.peek() ? away : batches.peek()?.every(hasEnded) ? calm : lively);
   };
   document.addEventListener("visibilitychange", () => void look(), { signal: stop.signal });
   void look();

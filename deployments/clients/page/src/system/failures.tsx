@@ -33,7 +33,7 @@ export function Failures() {
 }
 
 function Row({ failure }: { failure: Failure }) {
-  const { tenant, id, state, lane, model, error, attempt, finished_at: at } = failure;
+  const { tenant, id, state, lane, model, upstream, error, attempt, finished_at: at } = failure;
   return (
     <tr>
       <td class="still"><time dateTime={at}>{moment(new Date(at))}</time><br /><code class="soft" title={id}>…{id.slice(-8)}</code></td>
@@ -41,7 +41,7 @@ function Row({ failure }: { failure: Failure }) {
       <td>{model}<br /><small class="soft">{lane}</small></td>
       <td class="wide">
         {state === "expired" ? <Badge tone="warn">Expired</Badge> : <span class="bad">{error.code}</span>}
-        {error.upstream_status !== undefined && <small class="soft"> {error.upstream_status}</small>}
+        {upstream && <small class="soft"> {upstream}{error.upstream_status !== undefined && ` said ${error.upstream_status}`}</small>}
         <br />{error.message}
       </td>
       <td class="number">{attempt}</td>

@@ -49,7 +49,8 @@ export interface WorkerLane {
   lane: Lane;
   slots: number;
   running: number;
-  throttle: { limit: number; waiting: number; until: string | null } | null;
+  /** Missing: it is not slowed down. */
+  throttle?: { limit: number; waiting: number; until?: string | null } | null;
 }
 
 export interface WorkerReport {
@@ -82,6 +83,7 @@ export interface Failure {
   lane: Lane;
   model: string;
   endpoint: string;
+  upstream?: string;
   attempt: number;
   batch?: string;
   error: { code: string; message: string; upstream_status?: number };

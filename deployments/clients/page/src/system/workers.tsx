@@ -43,7 +43,7 @@ function Lane({ lane, now }: { lane: WorkerLane | undefined; now: number }) {
 }
 
 function held({ limit, waiting, until }: NonNullable<WorkerLane["throttle"]>, now: number): string {
-  const left = until === null ? 0 : Date.parse(until) - now;
+  const left = !until ? 0 : Date.parse(until) - now;
   const how = left > 0 ? `paused for ${span(Math.ceil(left / 1_000))}` : `slowed to ${limit}`;
   return waiting > 0 ? `${how}, ${count(waiting)} held` : how;
 }
