@@ -44,6 +44,9 @@ var bodies = map[string]string{
 	"/v1/completions": `{"model":"m","prompt":"hi"}`, "/v1/embeddings": `{"model":"m","input":"hi"}`,
 	responsesPath: `{"model":"m","input":"hi"}`,
 	"/v1/batches": `{"input_file_id":"file-1","endpoint":"/v1/embeddings","completion_window":"1h"}`,
+	talks:         `{}`, talks + "/{id}": `{}`, talks + "/{id}/messages": `{"content":"hi"}`, talks + "/{id}/messages/{message}/edit": `{"content":"hi"}`,
+	talks + "/{id}/regenerate": `{}`, talks + "/{id}/messages/{message}/rating": `{"rating":1}`, talks + "/{id}/clone": `{}`,
+	talks + "/{id}/completions": `{"content":"hi"}`, talks + "/{id}/suggestions": `{}`, talks + "/{id}/name": `{}`,
 }
 
 // TestWall_I8_Routes is the matrix: every route with every kind of bad key, and as another tenant.
@@ -59,10 +62,14 @@ func TestWall_I8_Routes(t *testing.T) {
 	batch := completion.Batch{ID: completion.NewBatchID(), Tenant: "acme", State: completion.BatchCompleted, Endpoint: completion.EndpointChat, Input: file, CreatedAt: time.Now()}
 	_, _, err := s.back.Store.AddBatch(t.Context(), batch)
 	require.NoError(t, err)
-	ours := map[string]string{"/v1/jobs/{id}": ref.Job, "/v1/keys/{id}": key.ID, "/v1/webhooks/{id}": hook.ID, "/v1/files/{id}": file, "/v1/batches/{id}": batch.ID}
+	turn := s.turn(t, s.converse(t, `{"parameters":{"model":"m"}}`), `{"content":"hi"}`)
+	talk, question := turn.Get("conversation").Str, turn.Get("messages.0.id").Str
+	ours := map[string]string{talks + "/{id}": talk, "/v1/jobs/{id}": ref.Job, "/v1/keys/{id}": key.ID, "/v1/webhooks/{id}": hook.ID, "/v1/files/{id}": file, "/v1/batches/{id}": batch.ID}
 	bad := s.badKeys(t)
 	stranger := s.newKey(t, "other", completion.Scopes...)
+	look := func() string { return s.ok(t, http.MethodGet, talks+"/"+talk, "").Raw + s.path(t, talks+"/"+talk, "") }
 	_, before := s.do(t, http.MethodGet, "/v1/jobs/"+ref.Job, "")
+	said := look()
 	for _, op := range s.operations(t) {
 		t.Run(op.method+" "+op.path, func(t *testing.T) {
 			if op.scope == "" {
@@ -71,7 +78,7 @@ func TestWall_I8_Routes(t *testing.T) {
 			}
 			require.True(t, op.scope.Valid(), op.scope)
 			for name, header := range bad {
-				resp, body := s.do(t, op.method, strings.ReplaceAll(op.path, "{id}", ref.Job), bodies[op.path], "Content-Type", "application/json", "Authorization", header)
+				resp, body := s.do(t, op.method, at(op.path, ref.Job, question), bodies[op.path], "Content-Type", "application/json", "Authorization", header)
 				require.Equal(t, http.StatusUnauthorized, resp.StatusCode, "%s: %s", name, body)
 				require.Equal(t, "invalid_api_key", gjson.Get(body, "error.code").Str, name)
 				require.Contains(t, resp.Header.Get("Www-Authenticate"), "Bearer")
@@ -83,7 +90,7 @@ func TestWall_I8_Routes(t *testing.T) {
 					lesser = append(lesser, scope)
 				}
 			}
-			resp, body := s.do(t, op.method, strings.ReplaceAll(op.path, "{id}", ref.Job), bodies[op.path], "Authorization", "Bearer "+s.newKey(t, "acme", lesser...))
+			resp, body := s.do(t, op.method, at(op.path, ref.Job, question), bodies[op.path], "Authorization", "Bearer "+s.newKey(t, "acme", lesser...))
 			require.Equal(t, http.StatusForbidden, resp.StatusCode, body)
 			require.Equal(t, "insufficient_scope", gjson.Get(body, "error.code").Str)
 			for prefix, id := range ours {
@@ -91,8 +98,8 @@ func TestWall_I8_Routes(t *testing.T) {
 					continue
 				}
 				as := []string{"Content-Type", "application/json", "Authorization", "Bearer " + stranger}
-				theirs, told := s.do(t, op.method, strings.ReplaceAll(op.path, "{id}", id), bodies[op.path], as...)
-				missing, none := s.do(t, op.method, strings.ReplaceAll(op.path, "{id}", strings.Repeat("0", len(id))), bodies[op.path], as...)
+				theirs, told := s.do(t, op.method, at(op.path, id, question), bodies[op.path], as...)
+				missing, none := s.do(t, op.method, at(op.path, strings.Repeat("0", len(id)), question), bodies[op.path], as...)
 				require.Equal(t, http.StatusNotFound, theirs.StatusCode, told)
 				require.Equal(t, none, told, "like one that is not there")
 				for _, h := range []http.Header{theirs.Header, missing.Header} {
@@ -105,16 +112,23 @@ func TestWall_I8_Routes(t *testing.T) {
 	}
 	_, after := s.do(t, http.MethodGet, "/v1/jobs/"+ref.Job, "")
 	require.JSONEq(t, before, after, "nothing of it was touched")
-	for _, list := range []string{"/v1/jobs", "/v1/keys", "/v1/webhooks", "/v1/files", "/v1/batches"} {
+	require.Equal(t, said, look())
+	for _, list := range []string{"/v1/jobs", "/v1/keys", "/v1/webhooks", "/v1/files", "/v1/batches", talks, talks + "?q=hi"} {
 		_, body := s.do(t, http.MethodGet, list, "", "Authorization", "Bearer "+stranger)
 		require.NotContains(t, body, hook.ID)
 		require.NotContains(t, body, ref.Job)
 		require.NotContains(t, body, key.ID)
 		require.NotContains(t, body, file)
 		require.NotContains(t, body, batch.ID)
+		require.NotContains(t, body, talk)
 	}
 	_, page := s.do(t, http.MethodGet, "/v1/jobs?after="+ref.Job+"&order=asc", "", "Authorization", "Bearer "+stranger)
 	require.Empty(t, gjson.Get(page, "data").Array(), "a foreign id is a cursor like any other")
+}
+
+// at is a route with ids in it.
+func at(path, id, message string) string {
+	return strings.NewReplacer("{id}", id, "{message}", message).Replace(path)
 }
 
 // badKeys are Authorization headers that open nothing.

@@ -26,4 +26,11 @@ func describe(api huma.API) {
 	for _, name := range []string{"Message", "Turn"} {
 		jobs.Nullable(schemas[name], "error")
 	}
+	null := &huma.Schema{Type: "null"}
+	for property, some := range map[string][]*huma.Schema{
+		"content": {{Type: huma.TypeString}, {Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeObject}}}, "usage": {{Type: huma.TypeObject}},
+	} {
+		of := schemas["Message"].Properties[property]
+		of.Type, of.Nullable, of.OneOf = "", false, append(some, null)
+	}
 }

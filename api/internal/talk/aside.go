@@ -10,34 +10,38 @@ import (
 	"sluice/shared/store"
 )
 
-// asideTokens is how long suggestions may be where nobody says anything.
-const asideTokens = 500
-
 // Aside has something answered as if it were said in the conversation, and keeps neither.
 func (h *Host) Aside(ctx context.Context, ref completion.Ref, body intake.Body, asked request.Turn) (job completion.Job, created bool, err error) {
-	return h.aside(ctx, ref, body, asked.Parameters, saying{completion.RoleUser, asked.Content})
-}
-
-// Suggest asks what could be asked next: the answer has a question on each line. nothing_to_answer: nothing was said.
-func (h *Host) Suggest(ctx context.Context, ref completion.Ref, body intake.Body, count int) (job completion.Job, created bool, err error) {
-	return h.aside(ctx, ref, body, completion.Parameters{}, suggesting(count))
-}
-
-// aside takes in a job beside the conversation's turns, which it neither waits for nor holds up.
-func (h *Host) aside(ctx context.Context, ref completion.Ref, body intake.Body, asked completion.Parameters, last saying) (job completion.Job, created bool, err error) {
 	c, err := h.p.Store.Conversation(ctx, ref)
 	if err != nil {
 		return job, false, err
 	}
-	p, err := h.parameters(ctx, &c, asked)
+	return h.aside(ctx, &c, body, asked.Parameters, saying{completion.RoleUser, asked.Content})
+}
+
+// Suggest asks what could be asked next: the answer has a question on each line. nothing_to_answer: nothing was said.
+func (h *Host) Suggest(ctx context.Context, ref completion.Ref, body intake.Body, count int) (job completion.Job, created bool, err error) {
+	c, err := h.p.Store.Conversation(ctx, ref)
+	if err == nil && c.Head == "" {
+		err = completion.NewError(completion.CodeNoQuestion, "")
+	}
+	if err != nil {
+		return job, false, err
+	}
+	return h.aside(ctx, &c, body, completion.Parameters{}, suggesting(count))
+}
+
+// aside takes in a job beside the conversation's turns, which it neither waits for nor holds up.
+func (h *Host) aside(ctx context.Context, c *completion.Conversation, body intake.Body, asked completion.Parameters, last saying) (job completion.Job, created bool, err error) {
+	p, err := h.parameters(ctx, c, asked)
 	if err != nil {
 		return job, false, err
 	}
 	one := prompt{parameters: p, system: c.System, above: c.Head, last: []saying{last}}
-	job = h.p.Intake.NewJob(ctx, ref.Tenant, body)
+	job = h.p.Intake.NewJob(ctx, c.Tenant, body)
 	job.Lane, job.Model = completion.LaneBatch, p.Model
 	job.Request, err = one.render(ctx, func(ctx context.Context, from string, limit int) ([]completion.Message, error) {
-		return h.p.Store.Path(ctx, ref, from, limit)
+		return h.p.Store.Path(ctx, c.Ref(), from, limit)
 	})
 	if err == nil {
 		err = h.check(ctx, &job)

@@ -9,7 +9,6 @@ import (
 	"sluice/api/internal/intake"
 	"sluice/api/internal/request"
 	"sluice/shared/completion"
-	"sluice/shared/limit"
 	"sluice/shared/store"
 )
 
@@ -24,7 +23,7 @@ type Turn struct {
 }
 
 // Say takes in something new that is said in the conversation, to be answered. Its errors are *completion.Error or of the
-// store: turn_running if the policy does not let it in, queue_full if too many wait.
+// store: turn_running if the policy does not let it in, queue_limit_exceeded if too many wait.
 func (h *Host) Say(ctx context.Context, ref completion.Ref, body intake.Body, asked request.Turn) (Turn, error) {
 	return h.take(ctx, &turn{ref: ref, act: say, asked: asked}, body)
 }
@@ -116,7 +115,7 @@ func (n *turn) converse(ctx context.Context, t *store.Talk, job *completion.Job)
 		return err
 	}
 	if len(live)-len(n.cancelled) > maxHeld {
-		return limit.Full()
+		return completion.NewError(completion.CodeQueueFull, fmt.Sprintf("%d turns of this conversation wait; no more may.", maxHeld))
 	}
 	question, fresh, err := n.question(ctx, t, policy, live)
 	if err != nil {

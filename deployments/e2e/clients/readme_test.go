@@ -45,6 +45,7 @@ func TestReadme_ExamplesRun(t *testing.T) {
 		fmt.Sprintf(`used \d+ tokens\ncompleted %d characters`, len(answer)),
 		regexp.QuoteMeta(answer),
 		`line 1 200\n1 of 1`,
+		fmt.Sprintf("user,assistant true 0 %d", len(modelsim.Answer("Be brief.", "hello"))),
 		"404 not_found",
 	}
 	in := setup(t)

@@ -52,7 +52,7 @@ async function* followLog<E extends JobEvent | BatchEvent>(
   const events = listen<E>({
     name,
     webSocket: (signal, onConnection) => webSocket(seq, signal, onConnection),
-    http: (signal) => parsed<E>(`${path}?after=${seq}`, signal),
+    http: (signal, onConnection) => parsed<E>(`${path}?after=${seq}`, signal, onConnection),
     last: isFinal,
   }, signal);
   for await (const event of events) {
@@ -67,7 +67,7 @@ export function followConversation(id: string, signal: AbortSignal): AsyncGenera
   return listen<Changed>({
     name: id,
     webSocket: (signal, onConnection) => client.peek().followConversation(id, { signal, onConnection }),
-    http: (signal) => parsed<Changed>(`/v1/conversations/${id}/events`, signal),
+    http: (signal, onConnection) => parsed<Changed>(`/v1/conversations/${id}/events`, signal, onConnection),
     last: () => false,
   }, signal);
 }
@@ -79,7 +79,7 @@ async function* listen<E>(ways: Ways<E>, signal: AbortSignal): AsyncGenerator<E,
       signal.throwIfAborted();
       const other = switched(signal);
       try {
-        for await (const event of way.peek() === "websocket" && offered ? overWebSocket(ways, other.signal) : ways.http(other.signal, () => {})) {
+        for await (const event of way.peek() === "websocket" && offered ? overWebSocket(ways, other.signal) : ways.http(other.signal, (there) => note(ways.name, there))) {
           failures = 0;
           note(ways.name, true);
           yield event;
@@ -123,8 +123,8 @@ function switched(signal: AbortSignal): { signal: AbortSignal; stop: () => void 
   return { signal: AbortSignal.any([signal, change.signal]), stop };
 }
 
-async function* parsed<E>(path: string, signal: AbortSignal): AsyncGenerator<E, void, undefined> {
-  for await (const { type, data } of serverEvents(path, signal)) {
+async function* parsed<E>(path: string, signal: AbortSignal, onConnection: (there: boolean) => void): AsyncGenerator<E, void, undefined> {
+  for await (const { type, data } of serverEvents(path, signal, () => onConnection(true))) {
     if (type !== "reconnect") yield JSON.parse(data) as E;
   }
 }

@@ -16,6 +16,9 @@ export const key = signal<string | undefined>(takeKey());
 /** Why the last key was not taken. */
 export const refusal = signal("");
 
+/** The last key that was not taken: who gives it once more finds everything as it was. */
+let refused: string | undefined;
+
 const base = location.origin;
 
 /** A fetch that tells net.ts whether the server answers, and signs out where the key is no longer taken. */
@@ -32,6 +35,9 @@ async function watched(input: RequestInfo | URL, init?: RequestInit): Promise<Re
   else noteReached(true);
   if (answer.status === 401 && sent === key.peek()) {
     if (sent) refusal.value = "This key is not taken.";
+    refused = sent;
+    localStorage.removeItem(place);
+    key.value = undefined;
     access.value = "out";
   }
   return answer;
@@ -89,6 +95,7 @@ export async function enter(): Promise<void> {
 }
 
 export async function signIn(secret: string): Promise<void> {
+  if (secret !== refused) forget();
   localStorage.setItem(place, secret);
   key.value = secret;
   await enter();
@@ -96,19 +103,28 @@ export async function signIn(secret: string): Promise<void> {
 
 /** Forgets the key and all that was kept for it. */
 export function signOut(): void {
-  for (const store of [localStorage, sessionStorage]) {
-    for (const name of Object.keys(store)) if (name.startsWith("sluice.") && name !== "sluice.theme") store.removeItem(name);
-  }
-  key.value = undefined;
+  forget();
   location.replace(location.pathname);
 }
 
-/** A key in the address is kept, and leaves the address at once. */
+function forget(): void {
+  for (const store of [localStorage, sessionStorage]) {
+    for (const name of Object.keys(store)) if (name.startsWith("sluice.") && name !== "sluice.theme") store.removeItem(name);
+  }
+}
+
+/** A key in the address is kept, and leaves the address at once. What was kept for another one is forgotten. */
 function takeKey(): string | undefined {
   const given = new URLSearchParams(location.hash.replace(/^#\/?/, "")).get("key");
   if (given) {
+    if (localStorage.getItem(place) !== given) forget();
     localStorage.setItem(place, given);
     history.replaceState(null, "", location.pathname);
   }
   return localStorage.getItem(place) ?? undefined;
 }
+
+addEventListener("hashchange", () => { if (takeKey() !== key.peek()) location.reload(); });
+addEventListener("storage", (event) => { // another tab has signed in or out
+  if (event.key === place && (event.newValue ?? undefined) !== key.peek()) location.reload();
+});

@@ -8,5 +8,7 @@ export const help = signal(false);
 
 addEventListener("hashchange", () => { drawer.value = false; });
 addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && drawer.peek()) drawer.value = false;
+  if (event.key !== "Escape" || !drawer.peek()) return;
+  event.preventDefault();
+  drawer.value = false;
 });

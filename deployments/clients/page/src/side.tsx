@@ -17,7 +17,7 @@ const views: readonly { name: string; icon: IconName; to: Route }[] = [
 /** The side bar: which view, what the view has there, and what holds for all. */
 export function Side({ children }: { children: ComponentChildren }) {
   return (
-    <div class="side" id="side">
+    <aside class="side" aria-label="Side bar">
       <div class="brand">
         <Mark />
         Sluice
@@ -38,7 +38,7 @@ export function Side({ children }: { children: ComponentChildren }) {
         <IconButton label="Keyboard and help" icon="help" shortcut="?" onClick={() => { help.value = true; }} />
         {key.value && <IconButton label="Sign out" icon="out" onClick={signOut} />}
       </footer>
-    </div>
+    </aside>
   );
 }
 

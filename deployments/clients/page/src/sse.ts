@@ -11,9 +11,9 @@ export interface ServerEvent {
 
 /**
  * Reads an event stream until it ends, is cut, or is silent for too long: an EventSource cannot send the key. What the
- * server refuses is a SluiceError.
+ * server refuses is a SluiceError. onOpen is called once the stream is there.
  */
-export async function* serverEvents(path: string, signal: AbortSignal): AsyncGenerator<ServerEvent, void, undefined> {
+export async function* serverEvents(path: string, signal: AbortSignal, onOpen: () => void = () => {}): AsyncGenerator<ServerEvent, void, undefined> {
   const quiet = new AbortController();
   const hush = () => quiet.abort(new Error("The stream is silent."));
   let timer = setTimeout(hush, silence);
@@ -23,6 +23,7 @@ export async function* serverEvents(path: string, signal: AbortSignal): AsyncGen
       const transient = answer.status >= 500 || answer.status === 429;
       throw new SluiceError(`The server answered ${answer.status}.`, { status: answer.status, code: `http_${answer.status}`, retryable: transient });
     }
+    onOpen();
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";
     for (;;) {

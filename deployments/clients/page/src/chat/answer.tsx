@@ -4,7 +4,6 @@ import { Button, IconButton } from "../ui/button.js";
 import { CopyButton } from "../ui/copy.js";
 import { Icon } from "../ui/icon.js";
 import { Mark } from "../ui/mark.js";
-import { Time } from "../ui/time.js";
 import { rate, regenerate, stop } from "./control.js";
 import { textOf } from "./item.js";
 import type { Live } from "./live.js";
@@ -65,7 +64,7 @@ interface WaitingProps {
 function Waiting({ id, state, held, written, retryAt }: WaitingProps) {
   if (written && state === "running") return null;
   if (held) return <p class="soft waiting">Waits for the answer before it <Button small kind="quiet" onClick={() => void stop(id)}>Take back</Button></p>;
-  if (retryAt) return <p class="soft waiting"><Dots />A try has failed; the next one begins <Time at={retryAt} /></p>;
+  if (retryAt) return <p class="soft waiting"><Dots />A try has failed; another one follows</p>;
   return <p class="soft waiting"><Dots />{state === "queued" ? "In the queue" : <span class="hidden">The answer begins</span>}</p>;
 }
 

@@ -1,6 +1,7 @@
 import { signal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { route } from "../route.js";
+import { drawer } from "../shell.js";
 import { Button, IconButton } from "../ui/button.js";
 import { editing, say, stopCurrent } from "./control.js";
 import { draftOf, keepDraft } from "./draft.js";
@@ -39,7 +40,7 @@ export function Composer() {
   }, [id]);
   useLayoutEffect(() => fit(field.current), [text.value]);
   useEffect(() => {
-    const press = (event: KeyboardEvent) => { if (event.key === "Escape" && !event.defaultPrevented && !document.querySelector("dialog[open]")) stopCurrent(); };
+    const press = (event: KeyboardEvent) => { if (event.key === "Escape" && !meantElsewhere(event)) stopCurrent(); };
     addEventListener("keydown", press);
     return () => removeEventListener("keydown", press);
   }, []);
@@ -82,6 +83,12 @@ function press(event: KeyboardEvent, submit: (interrupt?: boolean) => void): voi
     event.preventDefault();
     editing.value = last.id;
   }
+}
+
+/** Whether Esc closes something, or leaves a field. */
+function meantElsewhere(event: KeyboardEvent): boolean {
+  if (event.defaultPrevented || drawer.peek() || document.querySelector("dialog[open]")) return true;
+  return event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
 }
 
 /** As high as its text. */

@@ -4,7 +4,7 @@ import { go, route } from "../route.js";
 import { access, client } from "../session.js";
 import { confirm } from "../ui/confirm.js";
 import { toast, toastError } from "../ui/toast.js";
-import { fresh, setFresh, suggesting } from "./draft.js";
+import { fresh, moveDraft, setFresh, suggesting } from "./draft.js";
 import { dropConversation, noteConversation, refresh } from "./list.js";
 import { openOutbox, outbox, send, type Hooks } from "./outbox.js";
 import { suggest, suggestions } from "./suggest.js";
@@ -25,7 +25,10 @@ const hooks: Hooks = {
   onBegun: ({ key }, conversation) => {
     const { view } = route.peek();
     const waiting = outbox.peek().some((sending) => sending.key === key);
-    if (view === "chat" && !idOf() && waiting) go({ view: "chat", id: conversation }, { replace: true });
+    if (view === "chat" && !idOf() && waiting) {
+      moveDraft("", conversation); // what is being written by now belongs there
+      go({ view: "chat", id: conversation }, { replace: true });
+    }
     void refresh();
   },
   onTaken: (sending, turn) => {
@@ -78,12 +81,11 @@ function ended(opened: Thread, answer: string, state: JobState): void {
 /** Sends what was written; while an answer is written, the policy says what becomes of that. */
 export function say(content: string, policy?: Policy): void {
   const conversation = idOf();
+  const first = outbox.peek().find((sending) => sending.conversation === undefined && sending.begin);
+  const place = conversation ? { conversation } : first ? { follows: first.key } : { begin: fresh.peek() };
   suggestions.value = [];
   sent.value++;
-  send({
-    kind: "say", content, ...(policy ? { policy } : {}),
-    ...(conversation ? { conversation } : { begin: { system: fresh.peek().system, parameters: fresh.peek().parameters } }),
-  });
+  send({ kind: "say", content, ...(policy ? { policy } : {}), ...place });
   if (!conversation) setFresh("", fresh.peek().parameters);
 }
 

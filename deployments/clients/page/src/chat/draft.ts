@@ -15,6 +15,11 @@ export function keepDraft(conversation: string, text: string): void {
   else localStorage.removeItem(textPlace + conversation);
 }
 
+export function moveDraft(from: string, to: string): void {
+  keepDraft(to, draftOf(from));
+  keepDraft(from, "");
+}
+
 /** What the next conversation begins with: the parameters of the last one that was begun, and its own system message. */
 export const fresh = signal<{ system: string; parameters: Parameters }>({
   system: sessionStorage.getItem(systemPlace) ?? "", parameters: storedParameters(),

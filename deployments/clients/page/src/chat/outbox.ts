@@ -13,6 +13,8 @@ export interface Sending {
   /** undefined: a new one, which is made with begin. */
   conversation?: string;
   begin?: { system: string; parameters: Parameters };
+  /** It belongs into the conversation that is made for what has this key. */
+  follows?: string;
   /** Of an edit: the message in whose place it comes. */
   target?: string;
   content?: string;
@@ -49,11 +51,22 @@ export function send(sending: Omit<Sending, "key">): void {
 /** Gives it up. If it is on its way, the server may take it all the same. */
 export function discard(key: string): void {
   const first = next()?.key === key;
-  keep(outbox.peek().filter((sending) => sending.key !== key));
+  keep(bequeath(outbox.peek(), key).filter((sending) => sending.key !== key));
   if (first) {
     current.abort();
     current = new AbortController();
   }
+}
+
+/** Lets the first of those that follow what is given up make the conversation in its place. */
+function bequeath(all: readonly Sending[], key: string): readonly Sending[] {
+  const gone = all.find((sending) => sending.key === key), heir = all.find(({ follows }) => follows === key);
+  if (!gone?.begin || !heir) return all;
+  return all.map((sending) => {
+    if (sending.follows !== key) return sending;
+    const { follows: _, ...rest } = sending;
+    return sending === heir ? { ...rest, ...(gone.begin ? { begin: gone.begin } : {}) } : { ...rest, follows: heir.key };
+  });
 }
 
 /** Sends once more what was refused. */
@@ -63,7 +76,7 @@ export function sendAgain(key: string): void {
 }
 
 function next(): Sending | undefined {
-  return outbox.peek().find(({ refused }) => refused === undefined);
+  return outbox.peek().find(({ refused, conversation, begin }) => refused === undefined && (conversation !== undefined || begin));
 }
 
 function work(): void {
@@ -99,7 +112,7 @@ async function one(sending: Sending, signal: AbortSignal): Promise<void> {
   if (conversation === undefined) {
     const made = await conversations.create({ ...sending.begin, idempotencyKey: sending.key + "-begin", signal });
     conversation = made.id;
-    change(sending.key, (begun) => ({ ...begun, conversation: made.id }));
+    keep(outbox.peek().map((one) => one.key === sending.key || one.follows === sending.key ? { ...one, conversation: made.id } : one));
     hooks.onBegun(sending, made.id);
   }
   const turn = await ask(sending, conversation, signal);

@@ -24,7 +24,7 @@ export function Scroll({ jump, children }: Props) {
   }, [jump]);
   return (
     <div class="scroll-frame">
-      <div class="scroll" ref={view} tabIndex={-1} role="log" aria-label="Messages" aria-live="off">
+      <div class="scroll" ref={view} tabIndex={0} role="log" aria-label="Messages" aria-live="off">
         <div class="column" ref={inner}>{children}</div>
       </div>
       {!atEnd.value && (

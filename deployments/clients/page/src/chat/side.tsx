@@ -22,7 +22,7 @@ export function ChatSide() {
     <>
       <div class="side-tools">
         <Button icon="plus" onClick={begin} title="New conversation (Ctrl+Shift+O)">New conversation</Button>
-        <div class="search">
+        <div class="search" role="search">
           <Icon name="search" size={15} />
           <input
             ref={field} type="search" aria-label="Search conversations" placeholder="Search" value={words.value}

@@ -13,10 +13,12 @@ interface Props {
 /** A modal dialog: the browser keeps the focus inside, closes it on Esc, and gives the focus back. */
 export function Dialog({ title, onClose, children, kind = "box" }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
+  const name = useRef<HTMLHeadingElement>(null);
   const heading = useId();
   useEffect(() => {
     const element = dialog.current;
     element?.showModal();
+    name.current?.focus();
     return () => element?.close();
   }, []);
   return (
@@ -27,7 +29,7 @@ export function Dialog({ title, onClose, children, kind = "box" }: Props) {
     >
       <div class="dialog-body">
         <header>
-          <h2 id={heading}>{title}</h2>
+          <h2 id={heading} tabIndex={-1} ref={name}>{title}</h2>
           <IconButton label="Close" icon="close" onClick={onClose} />
         </header>
         {children}
