@@ -127,7 +127,7 @@ func TestSide_Phone(t *testing.T) {
 	fits := `document.documentElement.scrollWidth <= innerWidth && innerWidth === 375`
 	p.until(fits)
 	p.inspect("phone")
-	hidden := `document.querySelector("#side").getBoundingClientRect().right <= 0 || getComputedStyle(document.querySelector("#side")).visibility === "hidden"`
+	hidden := `document.querySelector(".side").getBoundingClientRect().right <= 0 || getComputedStyle(document.querySelector(".side")).visibility === "hidden"`
 	p.until(hidden)
 	p.click(labelled("Open the side bar"))
 	p.until(`!(` + hidden + `)`)
