@@ -94,10 +94,11 @@ func TestSide_I8_AnotherTenantSeesNothing(t *testing.T) {
 func TestSide_HelpAndColours(t *testing.T) {
 	t.Parallel()
 	i := common.get(t)
-	p, _, _ := sees(t, i, "#/system")
+	p, _, _ := sees(t, i, "#/batches")
 	p.until(`document.querySelector("h1") !== null`)
-	p.press("?")
-	p.until(`document.querySelector("dialog[open] .keys") !== null`)
+	for !see[bool](p, `document.querySelector("dialog[open] .keys") !== null`) { // a page that is just drawn does not listen yet
+		p.press("?")
+	}
 	p.inspect("help")
 	p.press(kb.Escape)
 	p.until(`document.querySelector("dialog[open]") === null`)
