@@ -48,10 +48,15 @@ func (f *Face) registerChange(api huma.API) {
 	}, f.remove)
 }
 
-func (f *Face) change(ctx context.Context, in *Act) (*output, error) {
+type changeInput struct {
+	ByID
+	Sent
+}
+
+func (f *Face) change(ctx context.Context, in *changeInput) (*output, error) {
 	ref, err := ref(ctx, in.ID)
 	if err == nil {
-		err = in.check()
+		err = request.JSON(in.Type)
 	}
 	var asked request.Change
 	if err == nil {

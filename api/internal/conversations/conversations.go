@@ -16,7 +16,6 @@ import (
 	"sluice/api/internal/follow"
 	"sluice/api/internal/intake"
 	"sluice/api/internal/problem"
-	"sluice/api/internal/request"
 	"sluice/api/internal/talk"
 	"sluice/api/internal/viewer"
 	"sluice/shared/completion"
@@ -90,13 +89,18 @@ func (f *Face) registerList(api huma.API) {
 
 // Sent is the body of a request, whatever it says.
 type Sent struct {
-	Key     string `header:"Idempotency-Key" doc:"Asking again with the same key and body answers with what the first request has made; with another body it is a 409."`
 	Type    string `header:"Content-Type" hidden:"true"`
 	RawBody []byte `contentType:"application/json"`
 }
 
+// Once is the body of a request that makes something.
+type Once struct {
+	Key string `header:"Idempotency-Key" doc:"Asking again with the same key and body answers with what the first request has made; with another body it is a 409."`
+	Sent
+}
+
 // body is in for the intake: what it asks for is to be done to something.
-func (in *Sent) body(act string) intake.Body {
+func (in *Once) body(act string) intake.Body {
 	return intake.Body{Act: act, Bytes: in.RawBody, Type: in.Type, Key: in.Key}
 }
 
@@ -199,14 +203,6 @@ func (f *Face) list(ctx context.Context, in *listInput) (*listOutput, error) {
 		out.FirstID, out.LastID = &ids[0], &ids[n-1]
 	}
 	return &listOutput{Body: out}, nil
-}
-
-// bodyOf checks what can be said of a body that makes nothing that would count.
-func (in *Sent) check() error {
-	if err := request.JSON(in.Type); err != nil {
-		return err
-	}
-	return request.Key(in.Key)
 }
 
 // answer is how this face returns errors; a nil err is nil.

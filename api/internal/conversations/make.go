@@ -49,7 +49,7 @@ func (f *Face) registerMake(api huma.API) {
 	takes[ConversationCopy](api, op, `{"name":"Another way"}`)
 }
 
-type createInput struct{ Sent }
+type createInput struct{ Once }
 
 type madeOutput struct {
 	Location string `header:"Location"`
@@ -73,7 +73,7 @@ func (f *Face) create(ctx context.Context, in *createInput) (*madeOutput, error)
 // Act is a request to do something to a conversation.
 type Act struct {
 	ByID
-	Sent
+	Once
 }
 
 func (f *Face) clone(ctx context.Context, in *Act) (*madeOutput, error) {

@@ -129,9 +129,9 @@ type rateInput struct {
 }
 
 func (f *Face) rate(ctx context.Context, in *rateInput) (*messageOutput, error) {
-	ref, err := in.InConversation.ref(ctx)
+	ref, err := in.ref(ctx)
 	if err == nil {
-		err = in.check()
+		err = request.JSON(in.Type)
 	}
 	var rating request.Rating
 	if err == nil {

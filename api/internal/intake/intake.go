@@ -133,7 +133,8 @@ func (i *Intake) Repeats(ctx context.Context, job *completion.Job) bool {
 }
 
 // Accept stores and enqueues a new job if the tenant may have one more waiting and its quota is not used up, or returns the
-// one that is there already, by its key or by the job that it tries again; that one needs no place, and is not counted. A job without a deadline gets its lane's.
+// one that is there already, by its key or by the job that it tries again; that one needs no place, and is not counted. A job
+// without a deadline gets its lane's.
 func (i *Intake) Accept(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error) {
 	return i.AcceptBy(ctx, job, i.p.Store.Add)
 }

@@ -39,7 +39,7 @@ func (h *Host) aside(ctx context.Context, c *completion.Conversation, body intak
 	}
 	one := prompt{parameters: p, system: c.System, above: c.Head, last: []saying{last}}
 	job = h.p.Intake.NewJob(ctx, c.Tenant, body)
-	job.Lane, job.Model = completion.LaneBatch, p.Model
+	job.Lane, job.Model, job.Quota.Owner = completion.LaneBatch, p.Model, c.Owner
 	job.Request, err = one.render(ctx, func(ctx context.Context, from string, limit int) ([]completion.Message, error) {
 		return h.p.Store.Path(ctx, c.Ref(), from, limit)
 	})

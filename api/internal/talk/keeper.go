@@ -163,8 +163,8 @@ func (k *Keeper) christen(ctx context.Context, ref completion.Ref, answer *compl
 		t.Naming = job.ID
 		return nil
 	})
-	if errors.Is(err, errNamed) {
-		return nil
+	if errors.Is(err, errNamed) || err != nil && completion.AsError(err).Code.Quota() {
+		return nil // what is left is for answers
 	}
 	return err
 }

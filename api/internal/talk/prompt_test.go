@@ -147,10 +147,16 @@ func TestPolicy(t *testing.T) {
 		want  []string
 		code  completion.Code
 	}{
-		{say, "", nil, nil, ""}, {say, "", live, nil, ""}, {edit, "", live, []string{"a", "b"}, ""}, {again, "", live, []string{"a", "b"}, ""},
-		{edit, completion.PolicyQueue, live, nil, ""}, {say, completion.PolicyInterrupt, live, []string{"a", "b"}, ""},
-		{say, completion.PolicyRollback, live, []string{"a", "b"}, ""}, {say, completion.PolicyRollback, nil, nil, ""},
-		{say, completion.PolicyReject, nil, nil, ""}, {say, completion.PolicyReject, live, nil, completion.CodeTurn},
+		{say, "", nil, nil, ""},
+		{say, "", live, nil, ""},
+		{edit, "", live, []string{"a", "b"}, ""},
+		{again, "", live, []string{"a", "b"}, ""},
+		{edit, completion.PolicyQueue, live, nil, ""},
+		{say, completion.PolicyInterrupt, live, []string{"a", "b"}, ""},
+		{say, completion.PolicyRollback, live, []string{"a", "b"}, ""},
+		{say, completion.PolicyRollback, nil, nil, ""},
+		{say, completion.PolicyReject, nil, nil, ""},
+		{say, completion.PolicyReject, live, nil, completion.CodeTurn},
 		{again, completion.PolicyReject, live, nil, completion.CodeTurn},
 	} {
 		got, err := cancels(c.act.policy(c.asked), c.live)

@@ -49,7 +49,7 @@ func (c *crowd) heard(turn gjson.Result) {
 	}
 	for _, m := range turn.Get("messages").Array() {
 		one := completion.Message{ID: m.Get("id").Str, Parent: m.Get("parent").Str, Seq: int(m.Get("seq").Int()), Role: completion.Role(m.Get("role").Str)}
-		if known, ok := c.said[one.ID]; ok && !(known.Parent == one.Parent && known.Seq == one.Seq && known.Role == one.Role) {
+		if known, ok := c.said[one.ID]; ok && (known.Parent != one.Parent || known.Seq != one.Seq || known.Role != one.Role) {
 			c.faults = append(c.faults, "message "+one.ID+" was told twice, and not the same")
 		}
 		c.said[one.ID] = one
@@ -75,7 +75,7 @@ func (c *crowd) pick(r *rand.Rand, want func(m completion.Message) bool) string 
 
 func user(m completion.Message) bool  { return m.Role == completion.RoleUser }
 func reply(m completion.Message) bool { return m.Role == completion.RoleAssistant }
-func either(completion.Message) bool   { return true }
+func either(completion.Message) bool  { return true }
 
 // policies are those of the turns: as many that wait as there must be for some to begin.
 var policies = slices.Concat(completion.Policies, slices.Repeat([]completion.Policy{completion.PolicyQueue}, 36))
