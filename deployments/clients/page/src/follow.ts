@@ -2,6 +2,7 @@ import { effect } from "@preact/signals";
 import { followBatchWith, isFinal, SluiceError, type BatchEvent, type Changed, type Job, type JobEvent } from "@sluice/client";
 import { note } from "./net.js";
 import { giveUpWebSocket, noteAddress, way, webSocketWorks } from "./road.js";
+import { unseen } from "./seen.js";
 import { client } from "./session.js";
 import { serverEvents } from "./sse.js";
 import { backOff, pause } from "@sluice/client/wait";
@@ -77,9 +78,11 @@ async function* listen<E>(ways: Ways<E>, signal: AbortSignal): AsyncGenerator<E,
   try {
     for (let failures = 0; ; failures++) {
       signal.throwIfAborted();
-      const other = switched(signal);
+      const http = way.peek() === "http" || !offered;
+      if (http && unseen()) await look(signal);
+      const other = switched(signal, http);
       try {
-        for await (const event of way.peek() === "websocket" && offered ? overWebSocket(ways, other.signal) : ways.http(other.signal, (there) => note(ways.name, there))) {
+        for await (const event of http ? ways.http(other.signal, (there) => note(ways.name, there)) : overWebSocket(ways, other.signal)) {
           failures = 0;
           note(ways.name, true);
           yield event;
@@ -113,14 +116,29 @@ async function* overWebSocket<E>(ways: Ways<E>, signal: AbortSignal): AsyncGener
   });
 }
 
-/** A signal that also ends when the way changes. */
-function switched(signal: AbortSignal): { signal: AbortSignal; stop: () => void } {
+/** A signal that also ends when the way changes, and over HTTP when nobody looks. */
+function switched(signal: AbortSignal, http: boolean): { signal: AbortSignal; stop: () => void } {
   const change = new AbortController();
   const begun = way.peek();
   const stop = effect(() => {
     if (way.value !== begun) change.abort(new Error("Another way is taken."));
+    if (http && unseen()) change.abort(new Error("Nobody looks."));
   });
   return { signal: AbortSignal.any([signal, change.signal]), stop };
+}
+
+/** Waits until somebody looks. */
+function look(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const leave = () => settle(() => reject(signal.reason));
+    const settle = (end: () => void) => {
+      signal.removeEventListener("abort", leave);
+      queueMicrotask(() => stop()); // it may be called before stop is there
+      end();
+    };
+    signal.addEventListener("abort", leave);
+    const stop = effect(() => { if (!unseen()) settle(resolve); });
+  });
 }
 
 async function* parsed<E>(path: string, signal: AbortSignal, onConnection: (there: boolean) => void): AsyncGenerator<E, void, undefined> {

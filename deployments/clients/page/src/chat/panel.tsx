@@ -38,6 +38,7 @@ export function Panel({ onClose }: { onClose: () => void }) {
   const fixed = conversation !== undefined && conversation.head !== null;
   const [system, setSystem] = useState(open ? conversation?.system ?? "" : fresh.peek().system);
   const [values, setValues] = useState<Parameters>(parameters.peek());
+  const [round, setRound] = useState(0); // the fields begin anew
   const save = () => {
     void change(fixed ? undefined : system, clean(values));
     onClose();
@@ -55,7 +56,7 @@ export function Panel({ onClose }: { onClose: () => void }) {
           </select>
         </Field>
         <div class="dials">
-          {dials.map((dial) => <Number key={dial.name} dial={dial} values={values} onChange={setValues} />)}
+          {dials.map((dial) => <Number key={`${round} ${dial.name}`} dial={dial} values={values} onChange={setValues} />)}
           <Field label="Reasoning effort">
             <select value={values.reasoning_effort ?? ""} onChange={(event) => setValues(put(values, "reasoning_effort", event.currentTarget.value || undefined))}>
               <option value="">Default</option>
@@ -71,7 +72,7 @@ export function Panel({ onClose }: { onClose: () => void }) {
           Suggest what to ask next
         </label>
         <footer>
-          <Button onClick={() => setValues({})}>Use defaults</Button>
+          <Button onClick={() => { setValues({}); setRound(round + 1); }}>Use defaults</Button>
           <Button kind="main" type="submit">Save</Button>
         </footer>
       </form>
@@ -89,7 +90,7 @@ function Number({ dial: { name, label, hint, ...bounds }, values, onChange }: Nu
   return (
     <Field label={label} {...(hint ? { hint } : {})}>
       <input
-        type="number" inputMode="decimal" placeholder="Default" {...bounds} value={values[name] ?? ""}
+        type="number" inputMode="decimal" placeholder="Default" {...bounds} defaultValue={values[name] ?? ""}
         onInput={(event) => {
           const { valueAsNumber, validity } = event.currentTarget;
           if (!validity.badInput) onChange(put(values, name, isNaN(valueAsNumber) ? undefined : valueAsNumber));

@@ -34,12 +34,24 @@ export function Scroll({ jump, children }: Props) {
   );
 }
 
+let shown: HTMLElement | null = null;
+
+/** Keeps what is in view where it is while something comes above it. */
+export async function keepPlace(work: Promise<void>): Promise<void> {
+  const view = shown, before = view?.scrollHeight ?? 0;
+  await work;
+  requestAnimationFrame(() => { // by then it is rendered
+    if (view && view.scrollTop < near) view.scrollBy({ top: view.scrollHeight - before, behavior: "instant" }); // else the browser has
+  });
+}
+
 function toEnd(view: HTMLElement | null, behavior: ScrollBehavior = "instant"): void {
   view?.scrollTo({ top: view.scrollHeight, behavior });
 }
 
 function stick(view: HTMLElement | null, inner: HTMLElement | null): () => void {
   if (!view || !inner) return () => {};
+  shown = view;
   let last = view.scrollTop;
   const scrolled = () => {
     const left = view.scrollHeight - view.clientHeight - view.scrollTop;

@@ -7,6 +7,7 @@ import { Button, IconButton } from "../ui/button.js";
 import { Icon } from "../ui/icon.js";
 import { Menu } from "../ui/menu.js";
 import { Spinner } from "../ui/piece.js";
+import { toastError } from "../ui/toast.js";
 import { Time } from "../ui/time.js";
 import { clone, remove, rename } from "./control.js";
 import { conversations, loaded, loadMore, more, search, watchList, words } from "./list.js";
@@ -36,7 +37,7 @@ export function ChatSide() {
         {!loaded.value && <div class="quiet"><Spinner label="Loading conversations" /></div>}
         {loaded.value && conversations.value.length === 0 && <p class="quiet">{words.value ? "Nothing found." : "Nothing was said yet."}</p>}
         <ul>{conversations.value.map((one) => <Row key={one.id} conversation={one} />)}</ul>
-        {more.value && <div class="quiet"><Button small kind="quiet" onClick={() => void loadMore()}>Show more</Button></div>}
+        {more.value && <div class="quiet"><Button small kind="quiet" onClick={() => void loadMore().catch(toastError)}>Show more</Button></div>}
       </nav>
     </>
   );

@@ -3,6 +3,7 @@ import { SluiceError, type Conversation, type ConversationMessage, type JobState
 import { backOff, pause } from "@sluice/client/wait";
 import { followConversation } from "../follow.js";
 import { client } from "../session.js";
+import { toastError } from "../ui/toast.js";
 import { dropConversation, noteConversation } from "./list.js";
 import { Live } from "./live.js";
 
@@ -39,7 +40,7 @@ export class Thread {
   /** Reads it anew. What is asked for while it reads is read once more afterwards. */
   refresh(): Promise<void> {
     if (this.#reading) this.#stale = true;
-    this.#reading ??= this.#read().finally(() => {
+    this.#reading ??= this.#read().catch(toastError).finally(() => {
       this.#reading = undefined;
       if (this.#stale && !this.#stop.signal.aborted) {
         this.#stale = false;

@@ -13,7 +13,7 @@ import { itemsOf, type Item } from "./item.js";
 import { Outgoing, UserMessage } from "./message.js";
 import { outbox } from "./outbox.js";
 import { Panel } from "./panel.js";
-import { Scroll } from "./scroll.js";
+import { keepPlace, Scroll } from "./scroll.js";
 import { begin } from "./side.js";
 import { thread, type Thread } from "./thread.js";
 
@@ -59,7 +59,7 @@ function Messages({ open, id }: { open: Thread | undefined; id: string | undefin
   if (items.length === 0 && !loading) return <Welcome />;
   return (
     <Scroll jump={`${id ?? ""} ${loading ? "" : "there"} ${sent.value}`}>
-      {open?.older.value && <div class="earlier"><Button small onClick={() => void open.loadOlder().catch(toastError)}>Show earlier messages</Button></div>}
+      {open?.older.value && <div class="earlier"><Button small onClick={() => void keepPlace(open.loadOlder()).catch(toastError)}>Show earlier messages</Button></div>}
       {loading && items.length === 0 && <div class="earlier"><Spinner label="Loading messages" /></div>}
       {items.map((item, n) => <One key={item.key} item={item} open={open} last={n === items.length - 1} />)}
       <Unanswered items={items} />

@@ -18,8 +18,9 @@ export function toast(text: string, { bad = false } = {}): void {
   setTimeout(() => drop(id), lifetime);
 }
 
-/** Says what went wrong. */
+/** Says what went wrong; that a person has gone elsewhere is nothing wrong. */
 export function toastError(error: unknown): void {
+  if (error instanceof DOMException && error.name === "AbortError") return;
   toast(error instanceof Error ? error.message : String(error), { bad: true });
 }
 
