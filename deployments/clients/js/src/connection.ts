@@ -167,12 +167,18 @@ function randomToken(): string {
  */
 async function dial(access: Access, constructor: WebSocketConstructor, signal: AbortSignal): Promise<NatsConnection> {
   let socket: WebSocket | undefined;
-  let hangUp: () => void = () => {};
+  let lose: (cause: unknown) => void = () => {};
   const cut = new Promise<never>((_, reject) => {
-    hangUp = () => reject(new ConnectionLost(signal.reason));
+    lose = (cause) => reject(new ConnectionLost(cause));
   });
+  const hangUp = () => lose(signal.reason);
   const wsFactory: WsSocketFactory = async (url) => {
-    socket = new constructor(url);
+    try {
+      socket = new constructor(url);
+    } catch (error) { // a page of https: may not open ws:, and nobody else would say so
+      lose(error);
+      throw error;
+    }
     socket.addEventListener("close", hangUp);
     socket.addEventListener("message", () => socket?.removeEventListener("close", hangUp), { once: true });
     return { socket, encrypted: url.startsWith("wss:") };

@@ -2,6 +2,7 @@ import type { Batch } from "@sluice/client";
 import type { ComponentChildren } from "preact";
 import { count, moment, span } from "../figure.js";
 import { hrefOf } from "../route.js";
+import { CopyButton } from "../ui/copy.js";
 import { endOf, hasEnded } from "./state.js";
 
 /** Everything else that is known of a batch. */
@@ -12,7 +13,7 @@ export function Facts({ batch }: { batch: Batch }) {
     <section class="batch-facts" aria-labelledby="facts">
       <h2 id="facts">Details</h2>
       <dl>
-        <Fact name="Batch"><code>{batch.id}</code></Fact>
+        <Fact name="Batch"><code>{batch.id}</code> <CopyButton label="Copy the batch's id" text={() => batch.id} /></Fact>
         {before && <Fact name="Retries"><a href={hrefOf({ view: "batches", id: before })}><code>{before}</code></a></Fact>}
         <Fact name="Endpoint"><code>{batch.endpoint}</code></Fact>
         {batch.model && <Fact name="Model"><code>{batch.model}</code></Fact>}

@@ -1,5 +1,6 @@
 import type { Batch } from "@sluice/client";
 import { count, plural, span } from "../figure.js";
+import { reconnecting } from "../net.js";
 import type { Pace } from "./pace.js";
 import { Progress } from "./progress.js";
 import { endOf, hasEnded } from "./state.js";
@@ -46,6 +47,7 @@ function paceOf(batch: Batch, pace: Pace | undefined): string {
       return "Lines that run are being ended. The answers that are there are kept.";
     case "in_progress":
       if (batch.paused) return "No further line goes into the queue. Those that are there go on, and so does the completion window.";
+      if (reconnecting.value) return "The server cannot be reached. The batch goes on when it is back, and so does this page.";
       if (!pace || pace.rate === 0) return "Waiting for lines to end.";
       return `${speed(pace.rate)}${pace.left === undefined ? "" : `, about ${span(Math.max(1, Math.round(pace.left)))} left`}`;
     default:

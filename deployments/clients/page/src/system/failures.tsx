@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
 import { moment } from "../figure.js";
 import { Button } from "../ui/button.js";
+import { CopyButton } from "../ui/copy.js";
 import { Grid } from "../ui/grid.js";
 import { Badge } from "../ui/piece.js";
 import { toast, toastError } from "../ui/toast.js";
@@ -36,7 +37,7 @@ function Row({ failure }: { failure: Failure }) {
   const { tenant, id, state, lane, model, upstream, error, attempt, finished_at: at } = failure;
   return (
     <tr>
-      <td class="still"><time dateTime={at}>{moment(new Date(at))}</time><br /><code class="soft" title={id}>…{id.slice(-8)}</code></td>
+      <td class="still"><time dateTime={at}>{moment(new Date(at))}</time><br /><code class="soft" title={id}>…{id.slice(-8)}</code><CopyButton label={`Copy the id ${id}`} text={() => id} size={13} /></td>
       <td>{tenant}</td>
       <td>{model}<br /><small class="soft">{lane}</small></td>
       <td class="wide">

@@ -18,7 +18,7 @@ const figures: readonly Figure[] = [
   { name: "Failed", value: (r) => r.failed + r.expired, ...perMinute },
   { name: "Retried", value: (r) => r.retried, ...perMinute },
   { name: "Output tokens", value: (r) => r.output_tokens_per_second, show: brief, unit: "a second" },
-  { name: "First delta, median", value: (r) => r.first_delta.p50_seconds, show: span, unit: "" },
+  { name: "First delta, p50", value: (r) => r.first_delta.p50_seconds, show: span, unit: "" },
 ];
 
 /** What goes on at present, as figures and as lines. */
