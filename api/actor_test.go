@@ -41,7 +41,7 @@ func (s *server) act(t *testing.T) *actor {
 func (a *actor) start() {
 	a.t.Helper()
 	var err error
-	require.NoError(a.t, a.s.back.Store.Beat(a.t.Context(), "actor", time.Now()))
+	require.NoError(a.t, a.s.back.Store.Beat(a.t.Context(), "actor", nil, time.Now()))
 	a.job, err = a.s.back.Store.Claim(a.t.Context(), a.job.Ref(), "actor", time.Now())
 	require.NoError(a.t, err)
 	a.tail, err = a.s.back.Log.Open(a.t.Context(), a.job.Ref())

@@ -21,6 +21,7 @@ import (
 	"sluice/api/internal/files"
 	"sluice/api/internal/request"
 	"sluice/api/internal/sse"
+	"sluice/api/internal/system"
 	"sluice/shared/backend"
 	"sluice/shared/completion"
 	"sluice/shared/service"
@@ -119,6 +120,7 @@ type API struct {
 	config   Config
 	back     *backend.Backend
 	blobs    blob.Store
+	counter  *system.Counter
 	log      *slog.Logger
 	listener net.Listener
 	server   *http.Server
@@ -139,7 +141,8 @@ func New(c Config, back *backend.Backend, log *slog.Logger) (*API, error) {
 		return nil, err
 	}
 	stopping, hangUp := context.WithCancelCause(context.Background())
-	routes, err := routes(stopping, c, back, blobs, log)
+	counter := system.NewCounter(back.Queue, log)
+	routes, err := routes(stopping, c, back, blobs, counted{back.Store, counter.Add}, log)
 	if err != nil {
 		hangUp(err)
 		return nil, err
@@ -149,7 +152,7 @@ func New(c Config, back *backend.Backend, log *slog.Logger) (*API, error) {
 		hangUp(err)
 		return nil, fmt.Errorf("listen for HTTP on %s (set SLUICE_HTTP_ADDR to use another address): %w", c.HTTPAddr, err)
 	}
-	a := &API{config: c, back: back, blobs: blobs, log: log, listener: listener, hangUp: hangUp}
+	a := &API{config: c, back: back, blobs: blobs, counter: counter, log: log, listener: listener, hangUp: hangUp}
 	if c.TLSCert != "" {
 		if a.listener, err = secure(listener, c.TLSCert, c.TLSKey); err != nil {
 			hangUp(err)
@@ -181,6 +184,7 @@ func (a *API) Run(ctx context.Context) error {
 	return service.Run(ctx,
 		service.Runner{Name: "replay", Run: a.back.Log.ServeReplay},
 		service.Runner{Name: "sweeper", Run: sweeper.New(a.back.Store, a.back.Queue, a.back.Log, sweeper.Config{WorkerTTL: a.back.WorkerTTL}, a.log).Run},
+		service.Runner{Name: "counter", Run: a.counter.Run},
 		service.Runner{Name: "limits", Run: a.back.Limit.Run},
 		service.Runner{Name: "webhooks", Run: a.deliver},
 		service.Runner{Name: "files", Run: files.NewJanitor(a.back.Store, a.blobs, a.log).Run},

@@ -48,6 +48,11 @@ type server struct {
 func setup(t *testing.T, change ...func(*api.Config)) *server {
 	t.Helper()
 	back, n := testkit.Backend(t)
+	return setupOn(t, back, n, change...)
+}
+
+func setupOn(t *testing.T, back *backend.Backend, n *embedded.NATS, change ...func(*api.Config)) *server {
+	t.Helper()
 	signing, err := json.Marshal(n.Authority().Signing)
 	require.NoError(t, err)
 	c := api.Config{
@@ -314,7 +319,7 @@ func TestCancel_I9_Running(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	ref := s.submit(t)
-	require.NoError(t, s.back.Store.Beat(t.Context(), "w", time.Now()))
+	require.NoError(t, s.back.Store.Beat(t.Context(), "w", nil, time.Now()))
 	_, err := s.back.Store.Claim(t.Context(), ref, "w", time.Now())
 	require.NoError(t, err)
 	rung := make(chan completion.Ref, 1)

@@ -27,6 +27,7 @@ import (
 	"sluice/api/internal/quota"
 	"sluice/api/internal/responses"
 	"sluice/api/internal/site"
+	"sluice/api/internal/system"
 	"sluice/api/internal/viewer"
 	"sluice/api/internal/webhooks"
 	"sluice/shared/backend"
@@ -34,8 +35,8 @@ import (
 	"sluice/shared/credential"
 )
 
-// routes builds the whole HTTP surface. Event streams end when stopping does.
-func routes(stopping context.Context, c Config, back *backend.Backend, blobs blob.Store, log *slog.Logger) (http.Handler, error) {
+// routes builds the whole HTTP surface, whose jobs taken takes. Event streams end when stopping does.
+func routes(stopping context.Context, c Config, back *backend.Backend, blobs blob.Store, taken counted, log *slog.Logger) (http.Handler, error) {
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Sluice", Version)
 	config.Info.Description = "Queues LLM completions, streams them while they are generated, and keeps the answers."
@@ -48,7 +49,7 @@ func routes(stopping context.Context, c Config, back *backend.Backend, blobs blo
 	guard := access.New(back.Store, open, log)
 	api.UseMiddleware(guard.Middleware)
 	access.Describe(api.OpenAPI())
-	if err := c.faces(stopping, api, guard, back, blobs, log); err != nil {
+	if err := c.faces(stopping, api, guard, back, blobs, taken, log); err != nil {
 		return nil, err
 	}
 	registerHealth(api, back.Ready, log)
@@ -69,8 +70,8 @@ func routes(stopping context.Context, c Config, back *backend.Backend, blobs blo
 }
 
 // faces registers what clients use, all over one intake.
-func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guard, back *backend.Backend, blobs blob.Store, log *slog.Logger) error {
-	in := c.intake(back, log)
+func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guard, back *backend.Backend, blobs blob.Store, taken counted, log *slog.Logger) error {
+	in := c.intake(back, taken, log)
 	models := catalog.New(back.Store, c.UnknownModels == PassUnknown)
 	host, err := c.host(in, models, back, log)
 	if err != nil {
@@ -93,6 +94,7 @@ func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guar
 	})
 	conversations.Register(api, conversations.Parts{Host: host, Intake: in, Store: back.Store, Follow: follower, Door: door, Logger: log})
 	catalog.Register(api, models, log)
+	system.Register(api, system.Parts{Intake: in, Store: back.Store, Queue: back.Queue, Limits: back.Limit, Version: Version, Logger: log})
 	desk := attend.New(attend.Parts{
 		Store: back.Store, Log: back.Log, Intake: in, Models: models, Limits: back.Limit, Guard: guard, Logger: log,
 		Heartbeat: c.Heartbeat, Write: c.ClientLimit, Grace: c.StopLimit * 3 / 4, Stopping: stopping,
@@ -102,7 +104,7 @@ func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guar
 	return nil
 }
 
-func (c Config) intake(back *backend.Backend, log *slog.Logger) *intake.Intake {
+func (c Config) intake(back *backend.Backend, taken counted, log *slog.Logger) *intake.Intake {
 	return intake.New(intake.Parts{
 		Store: back.Store, Queue: back.Queue, Log: back.Log, Bell: back.Bell, Limits: back.Limit, Logger: log,
 		Timeout: map[completion.Lane]time.Duration{completion.LaneInteractive: c.InteractiveTimeout, completion.LaneBatch: c.BatchTimeout},

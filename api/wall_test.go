@@ -195,6 +195,26 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// Who manages a tenant's keys cannot make one that sees other tenants, unless the key in hand does.
+func TestKeys_I8_NoneMakesMore(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	admin := s.newKey(t, "acme", completion.ScopeAdmin, completion.ScopeSubmit, completion.ScopeRead)
+	for _, scopes := range []string{`["system"]`, `["read","system"]`, `["system","admin"]`} {
+		resp, body := s.do(t, http.MethodPost, "/v1/keys", `{"scopes":`+scopes+`}`, "Content-Type", "application/json", "Authorization", "Bearer "+admin)
+		require.Equal(t, http.StatusForbidden, resp.StatusCode, body)
+		require.Equal(t, "insufficient_scope", gjson.Get(body, "error.code").Str)
+		require.Equal(t, "scopes", gjson.Get(body, "error.param").Str)
+	}
+	_, list := s.do(t, http.MethodGet, "/v1/keys", "")
+	require.Len(t, gjson.Get(list, "data").Array(), 2, "none was made")
+	resp, body := s.do(t, http.MethodPost, "/v1/keys", `{"scopes":["system"]}`, "Content-Type", "application/json")
+	require.Equal(t, http.StatusCreated, resp.StatusCode, body)
+	secret := gjson.Get(body, "secret").Str
+	resp, _ = s.do(t, http.MethodPost, "/v1/keys", `{"scopes":["system"]}`, "Content-Type", "application/json", "Authorization", "Bearer "+secret)
+	require.Equal(t, http.StatusForbidden, resp.StatusCode, "it needs admin still")
+}
+
 // A revocation ends the event streams that the key has opened.
 func TestEvents_I8_KeyIsRevoked(t *testing.T) {
 	t.Parallel()

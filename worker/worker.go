@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"sluice/shared/backend"
@@ -20,6 +21,7 @@ import (
 	"sluice/shared/queue"
 	"sluice/shared/service"
 	"sluice/shared/sweeper"
+	"sluice/worker/internal/gauge"
 	"sluice/worker/internal/generate"
 	"sluice/worker/internal/listing"
 	"sluice/worker/internal/tally"
@@ -95,10 +97,15 @@ type Worker struct {
 	config   Config
 	back     *backend.Backend
 	upstream *upstream.Upstream
-	lanes    []lane // those with slots
+	watched  *gauge.Upstream // upstream, with its calls counted
+	lanes    []lane          // those with slots
 	throttle *throttle.Throttle
 	tally    *tally.Tally
+	gauge    *gauge.Gauge
 	log      *slog.Logger
+
+	startedAt time.Time
+	draining  atomic.Bool
 }
 
 // New returns a worker that takes jobs once it runs.
@@ -110,12 +117,13 @@ func New(c Config, back *backend.Backend, log *slog.Logger) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
-	w := &Worker{name: name(), config: c, back: back, upstream: up, tally: tally.New(back.Bell.Batch), log: log}
+	w := &Worker{name: name(), config: c, back: back, upstream: up, tally: tally.New(back.Bell.Batch), gauge: gauge.New(), log: log, startedAt: time.Now()}
+	w.watched = w.gauge.Watch(up)
 	backoff := generate.Backoff{Base: c.RetryBase, Max: c.RetryMax}
 	w.throttle = throttle.New(max(c.BatchSlots, 1), func(n int) time.Duration { return backoff.After(n, &completion.Error{}) })
 	options := generate.Options{
 		Worker: w.name, Attempts: c.InteractiveAttempts, Backoff: backoff, GenerationLimit: c.GenerationLimit, PublishLimit: c.PublishLimit,
-		Throttle: throttle.Beside{Throttle: w.throttle}, Ended: w.ended,
+		Throttle: throttle.Beside{Throttle: w.throttle}, Ended: w.ended, Retried: w.gauge.Retried,
 	}
 	w.add(completion.LaneInteractive, c.InteractiveSlots, back.Store, options)
 	options.Attempts, options.Throttle = c.BatchAttempts, w.throttle
@@ -123,9 +131,10 @@ func New(c Config, back *backend.Backend, log *slog.Logger) (*Worker, error) {
 	return w, nil
 }
 
-// ended tells those who wait for the job's end, and would otherwise have to look for it.
+// ended tells those who wait for the job's end, and would otherwise have to look for it, and counts it.
 func (w *Worker) ended(job completion.Job) {
 	w.tally.Add(job)
+	w.gauge.Ended(job)
 	if job.Conversation != "" {
 		w.back.Bell.Turn(completion.Ref{Tenant: job.Tenant, Job: job.Conversation})
 	}
@@ -141,7 +150,7 @@ type lane struct {
 
 func (w *Worker) add(name completion.Lane, slots int, store generate.Store, o generate.Options) {
 	if slots > 0 {
-		w.lanes = append(w.lanes, lane{name, slots, generate.New(store, w.back.Log, w.upstream, o, w.log)})
+		w.lanes = append(w.lanes, lane{name, slots, generate.New(store, w.back.Log, w.watched, o, w.log)})
 	}
 }
 
@@ -160,14 +169,17 @@ func (w *Worker) running() (n int) {
 	return n
 }
 
-// name tells workers apart: the host's name, for people, and some random letters.
-func name() string {
-	host, err := os.Hostname()
+// host is the machine's name.
+func host() string {
+	name, err := os.Hostname()
 	if err != nil {
-		host = "worker"
+		return "worker"
 	}
-	return host + "-" + strings.ToLower(rand.Text()[:8])
+	return name
 }
+
+// name tells workers apart: the host's name, for people, and some random letters.
+func name() string { return host() + "-" + strings.ToLower(rand.Text()[:8]) }
 
 // Run takes and runs jobs until ctx ends; then it takes no more, lets those that run finish within the drain limit, and
 // hands the others back.
@@ -179,7 +191,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer stop()
 	defer w.upstream.Close()
 	defer w.tally.Flush()
-	defer context.AfterFunc(ctx, w.throttle.Close)()
+	defer context.AfterFunc(ctx, w.drain)()
 	w.sayAlive(ctx) // before the first job is claimed
 	runners := []service.Runner{
 		{Name: "heartbeat", Run: w.beat},
@@ -246,7 +258,7 @@ func (w *Worker) cancels(ctx context.Context) error {
 }
 
 func (w *Worker) sayAlive(ctx context.Context) {
-	if err := w.back.Store.Beat(ctx, w.name, time.Now()); err != nil && ctx.Err() == nil {
+	if err := w.back.Store.Beat(ctx, w.name, w.status(), time.Now()); err != nil && ctx.Err() == nil {
 		w.log.Error("heartbeat not stored", "worker", w.name, "error", err)
 	}
 }

@@ -84,6 +84,7 @@ func TestSluice(t *testing.T) {
 	t.Run("Models", i.models)
 	t.Run("Retry", i.retry)
 	t.Run("Keys_Tenants", i.keysAndTenants)
+	t.Run("System", i.system)
 	t.Run("Webhooks", i.webhooks)
 	t.Run("Doctor_FindsWhatIsWrong", i.doctor)
 	t.Run("Viewer_MayReadAndNoMore", i.viewerReads)
@@ -135,6 +136,29 @@ func (i *installation) keysAndTenants(t *testing.T) {
 	elsewhere := program{name: "sluice", args: []string{"keys", "list"}, env: []string{"SLUICE_DATA_DIR=" + t.TempDir()}}.run(t)
 	require.Equal(t, 1, elsewhere.code(t))
 	require.Contains(t, elsewhere.err.String(), "SLUICE_DATABASE_URL")
+}
+
+// system looks at the whole installation, with the local key and with that of a tenant's administrator.
+func (i *installation) system(t *testing.T) {
+	t.Parallel()
+	i.sluice("ask", prompt).succeed(t)
+	var seen gjson.Result
+	require.Eventually(t, func() bool {
+		said := i.api(t).get(t, "/v1/system")
+		require.Equal(t, http.StatusOK, said.status, said.body)
+		seen = gjson.Parse(said.body)
+		return seen.Get("rates.last_15_minutes.completed").Int() > 0 && seen.Get("rates.last_15_minutes.accepted").Int() > 0
+	}, time.Minute, 50*time.Millisecond)
+	require.True(t, seen.Get("queue_ready").Bool())
+	require.EqualValues(t, 1, seen.Get("workers.#").Int())
+	require.True(t, seen.Get("workers.0.alive").Bool())
+	require.EqualValues(t, 64, seen.Get("lanes.1.slots").Int())
+	require.Equal(t, "sim", seen.Get("upstreams.0.name").Str)
+	require.Positive(t, seen.Get("rates.last_15_minutes.first_delta.p50_seconds").Num)
+	admin := strings.TrimSpace(i.sluice("keys", "create", "--tenant", "local", "--scope", "submit,read,admin").succeed(t))
+	require.Equal(t, http.StatusForbidden, newAPI(t, i.url, admin).get(t, "/v1/system").status)
+	system := strings.TrimSpace(i.sluice("keys", "create", "--tenant", "local", "--scope", "system").succeed(t))
+	require.Equal(t, http.StatusOK, newAPI(t, i.url, system).get(t, "/v1/system/failures").status)
 }
 
 // TestUp_Auth starts servers that must not be reached by everybody.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,8 +22,8 @@ const natsKeys = "nats-keys"
 // KeyFile is the file in the data folder that has the local tenant's API key.
 const KeyFile = "api-key"
 
-// localKey returns the API key of the local tenant, with all scopes. It makes one at the first start, and makes it known
-// again if the database was lost.
+// localKey returns the API key of the local tenant, with all scopes, those too that came after the key. It makes one at the
+// first start, and makes it known again if the database was lost.
 func localKey(ctx context.Context, s *store.Store, c Config) (string, error) {
 	if !c.NeedsKeys() {
 		return "", nil
@@ -41,11 +42,14 @@ func localKey(ctx context.Context, s *store.Store, c Config) (string, error) {
 	case secret == "":
 		return "", fmt.Errorf("read the local API key: %s is empty; delete it to have a new one", path)
 	}
-	_, err = s.UseKey(ctx, completion.HashSecret(secret), now)
-	if errors.Is(err, completion.ErrNotFound) {
+	known, err := s.UseKey(ctx, completion.HashSecret(secret), now)
+	switch {
+	case errors.Is(err, completion.ErrNotFound):
 		k := completion.KeyOf(secret, c.Tenant, completion.Scopes, now)
 		k.Name = "local"
 		err = s.AddKey(ctx, k)
+	case err == nil && !slices.Equal(known.Scopes, completion.Scopes):
+		err = s.GrantKey(ctx, known.ID, completion.Scopes)
 	}
 	if err != nil {
 		return "", fmt.Errorf("make the local API key known: %w", err)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Scope is one thing that a key permits, within its tenant.
+// Scope is one thing that a key permits, within its tenant but for ScopeSystem.
 type Scope string
 
 // The scopes. None contains another.
@@ -17,10 +17,14 @@ const (
 	ScopeSubmit Scope = "submit" // submit, cancel and retry jobs
 	ScopeRead   Scope = "read"   // read, list and follow jobs
 	ScopeAdmin  Scope = "admin"  // manage the tenant's keys
+	ScopeSystem Scope = "system" // see the whole installation, the load and the failures of all tenants, and try failed jobs again
 )
 
 // Scopes lists all scopes.
-var Scopes = []Scope{ScopeSubmit, ScopeRead, ScopeAdmin}
+var Scopes = []Scope{ScopeSubmit, ScopeRead, ScopeAdmin, ScopeSystem}
+
+// ScopeNames are those of Scopes, for people.
+const ScopeNames = "submit, read, admin or system"
 
 // Valid reports whether s is one of Scopes.
 func (s Scope) Valid() bool { return slices.Contains(Scopes, s) }

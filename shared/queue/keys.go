@@ -25,6 +25,7 @@ type keys struct {
 	running string // hash: tenant to the most tasks running at once, see SetRunning
 	runs    string // prefix of a tenant's set: its running tasks, and some that have ended, if it has a limit
 	admit   string // prefix of a tenant's sorted set: reserved job to when the reservation lapses, in Unix milliseconds
+	taken   string // prefix of counters: jobs accepted in one stretch of time, see Accepted
 }
 
 func keysOf(lane completion.Lane) keys {
@@ -33,6 +34,7 @@ func keysOf(lane completion.Lane) keys {
 		prefix: p, task: p + "t:", pending: p + "pending", paused: p + "paused", active: p + "active", lease: p + "lease",
 		retry: p + "retry", scheduled: p + "scheduled", archived: p + "archived",
 		tide: own + "tide", ring: own + "ring", wait: own + "wait:", running: own + "running", runs: own + "runs:", admit: own + "admit:",
+		taken: own + "accepted:",
 	}
 }
 

@@ -84,7 +84,7 @@ func BenchmarkStore_ClaimAndFinish(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			s := store.New(testkit.Postgres(b), store.Options{})
 			batch := benchBatch(b, s)
-			require.NoError(b, s.Beat(b.Context(), "w", time.Now()))
+			require.NoError(b, s.Beat(b.Context(), "w", nil, time.Now()))
 			target, n := pick(s), 2000
 			result := []byte(`{"choices":[{"message":{"role":"assistant","content":"` + strings.Repeat("word ", 100) + `"}}]}`)
 			b.ReportAllocs()

@@ -27,14 +27,18 @@ type keyRow struct {
 }
 
 func newKeyRow(k completion.Key) *keyRow {
-	var scopes []string
-	for _, s := range k.Scopes {
-		scopes = append(scopes, string(s))
-	}
 	return &keyRow{
-		ID: text(k.ID), Tenant: text(k.Tenant), Name: text(k.Name), Hash: text(k.Hash), Hint: text(k.Hint), Scopes: text(strings.Join(scopes, " ")),
+		ID: text(k.ID), Tenant: text(k.Tenant), Name: text(k.Name), Hash: text(k.Hash), Hint: text(k.Hint), Scopes: scopeText(k.Scopes),
 		CreatedAt: stamp(k.CreatedAt), ExpiresAt: stamp(k.ExpiresAt), RevokedAt: stamp(k.RevokedAt), LastUsedAt: stamp(k.LastUsedAt),
 	}
+}
+
+func scopeText(scopes []completion.Scope) string {
+	names := make([]string, len(scopes))
+	for i, s := range scopes {
+		names[i] = string(s)
+	}
+	return text(strings.Join(names, " "))
 }
 
 func (r *keyRow) key() completion.Key {
@@ -86,6 +90,14 @@ func (s *Store) UseKey(ctx context.Context, hash string, at time.Time) (completi
 		return completion.Key{}, wrap(missing(err), "use a key")
 	}
 	return row.key(), nil
+}
+
+// GrantKey gives a key these scopes instead of those it has. completion.ErrNotFound: there is no such key.
+func (s *Store) GrantKey(ctx context.Context, id string, scopes []completion.Scope) error {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	err := affected(s.db.NewUpdate().Model((*keyRow)(nil)).Set("scopes = ?", scopeText(scopes)).Where("id = ?", text(id)).Exec(ctx))
+	return wrap(missing(err), "grant scopes to key %s", id)
 }
 
 // RevokeKey ends a key of the tenant, for good; to revoke it again changes nothing. completion.ErrNotFound: the tenant has

@@ -9,12 +9,22 @@ import (
 	"sluice/shared/completion"
 )
 
-// Beat says that worker is alive. A worker that beats less often than Options.WorkerTTL loses its jobs to others.
-func (s *Store) Beat(ctx context.Context, worker string, at time.Time) error {
+// Beat says that worker is alive, and what it says of itself, which may be nil. A worker that beats less often than
+// Options.WorkerTTL loses its jobs to others. A status above completion.MaxWorkerStatus is not kept: that the worker lives
+// matters more.
+func (s *Store) Beat(ctx context.Context, worker string, status *completion.WorkerStatus, at time.Time) error {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
-	_, err := s.db.NewRaw("INSERT INTO worker (id, seen_at) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET seen_at = EXCLUDED.seen_at",
-		text(worker), stamp(at)).Exec(ctx)
+	said, err := encode(status, status == nil)
+	if err != nil {
+		return wrap(err, "beat of worker %s", worker)
+	}
+	if len(said) > completion.MaxWorkerStatus {
+		said = nil
+	}
+	_, err = s.db.NewRaw("INSERT INTO worker (id, seen_at, status) VALUES (?, ?, ?) "+
+		"ON CONFLICT (id) DO UPDATE SET seen_at = EXCLUDED.seen_at, status = EXCLUDED.status",
+		text(worker), stamp(at), nullBytes(said)).Exec(ctx)
 	return wrap(err, "beat of worker %s", worker)
 }
 

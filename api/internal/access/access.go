@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -42,7 +43,11 @@ type Keys interface {
 type Caller struct {
 	Tenant string
 	hash   string // of the key; empty where none is needed
+	scopes []completion.Scope
 }
+
+// Allows reports whether the caller may do what has that scope.
+func (c Caller) Allows(s completion.Scope) bool { return slices.Contains(c.scopes, s) }
 
 // Guard checks keys. It is safe for concurrent use.
 type Guard struct {
@@ -77,7 +82,7 @@ var (
 // Check returns who the Authorization header's key belongs to, if it has the scope. Its errors are *completion.Error.
 func (g *Guard) Check(ctx context.Context, header string, scope completion.Scope) (Caller, error) {
 	if g.open != "" {
-		return Caller{Tenant: g.open}, nil
+		return Caller{Tenant: g.open, scopes: completion.Scopes}, nil
 	}
 	kind, secret, _ := strings.Cut(header, " ")
 	if secret = strings.TrimSpace(secret); !strings.EqualFold(kind, "Bearer") || secret == "" {
@@ -101,7 +106,7 @@ func (g *Guard) check(ctx context.Context, hash string, scope completion.Scope) 
 	case scope != "" && !key.Allows(scope):
 		return Caller{}, completion.NewError(completion.CodeScope, "This needs an API key with the scope "+string(scope)+".")
 	}
-	return Caller{Tenant: key.Tenant, hash: hash}, nil
+	return Caller{Tenant: key.Tenant, hash: hash, scopes: key.Scopes}, nil
 }
 
 // Still reports, as an error, that the caller's key does not open anything any more. A store that cannot be asked is no
@@ -177,7 +182,7 @@ func Describe(api *huma.OpenAPI) {
 		api.Components.SecuritySchemes = map[string]*huma.SecurityScheme{}
 	}
 	api.Components.SecuritySchemes[scheme] = &huma.SecurityScheme{
-		Type: "http", Scheme: "bearer", Description: "An API key: " + completion.SecretPrefix + "…, with the scopes submit, read or admin.",
+		Type: "http", Scheme: "bearer", Description: "An API key: " + completion.SecretPrefix + "…, with the scopes " + completion.ScopeNames + ".",
 	}
 }
 

@@ -166,7 +166,7 @@ func (b *bed) work(slots int, change ...func(*worker)) *worker {
 }
 
 func (w *worker) handle(ctx context.Context, t completion.Task) error {
-	if err := w.back.Store.Beat(ctx, "worker", time.Now()); err != nil {
+	if err := w.back.Store.Beat(ctx, "worker", nil, time.Now()); err != nil {
 		return err
 	}
 	j, err := w.back.Store.Claim(ctx, t.Ref, "worker", time.Now())

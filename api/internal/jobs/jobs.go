@@ -136,12 +136,12 @@ func (f *Face) submit(ctx context.Context, in *submitInput) (*submitOutput, erro
 	job := f.Intake.NewJob(ctx, tenant, body)
 	job.Endpoint, job.Request, job.Model = read.Endpoint, read.Request, read.Model
 	job.Lane, job.Metadata, job.Deadline = read.Lane, read.Metadata, read.Deadline
-	return f.accept(ctx, &job)
+	stored, created, err := f.Intake.Accept(ctx, &job)
+	return f.accepted(ctx, stored, created, err)
 }
 
-// accept answers with the new job, or with the one that is there already.
-func (f *Face) accept(ctx context.Context, job *completion.Job) (*submitOutput, error) {
-	stored, created, err := f.Intake.Accept(ctx, job)
+// accepted answers with the new job, or with the one that is there already.
+func (f *Face) accepted(ctx context.Context, stored completion.Job, created bool, err error) (*submitOutput, error) {
 	if err != nil {
 		return nil, f.answer(ctx, err)
 	}

@@ -2,13 +2,11 @@ package jobs
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"sluice/api/internal/access"
-	"sluice/api/internal/intake"
 	"sluice/shared/completion"
 )
 
@@ -31,19 +29,6 @@ func (f *Face) retry(ctx context.Context, in *idInput) (*submitOutput, error) {
 	if err != nil {
 		return nil, f.answer(ctx, err)
 	}
-	if !old.State.Final() || old.State == completion.Completed {
-		return nil, f.answer(ctx, completion.NewError(completion.CodeNotRetryable,
-			fmt.Sprintf("The job is %s; only one that failed, expired or was cancelled can be tried again.", old.State)))
-	}
-	if old.Conversation != "" {
-		return nil, f.answer(ctx, completion.NewError(completion.CodeNotRetryable,
-			"The job is a turn of a conversation: POST /v1/conversations/"+old.Conversation+"/regenerate has it answered again."))
-	}
-	job := f.Intake.NewJob(ctx, old.Tenant, intake.Body{})
-	job.Endpoint, job.Request, job.Model, job.Stored = old.Endpoint, old.Request, old.Model, old.Stored
-	job.Lane, job.Metadata, job.RetryOf = old.Lane, old.Metadata, old.ID
-	if !old.Deadline.IsZero() {
-		job.Deadline = job.CreatedAt.Add(old.Deadline.Sub(old.CreatedAt))
-	}
-	return f.accept(ctx, &job)
+	stored, created, err := f.Intake.Again(ctx, old)
+	return f.accepted(ctx, stored, created, err)
 }

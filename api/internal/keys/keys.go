@@ -1,11 +1,13 @@
 // Package keys is the face with which a tenant manages its own API keys under /v1/keys. It needs the scope admin, and
-// reaches no other tenant's keys (I8). A secret is shown once, in the answer that makes the key.
+// reaches no other tenant's keys (I8); nor does it make one that sees other tenants, unless the caller's does. A secret is
+// shown once, in the answer that makes the key.
 package keys
 
 import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -30,7 +32,7 @@ type Key struct {
 	Name       string             `json:"name"`
 	Secret     string             `json:"secret,omitempty" doc:"Only in the answer that makes the key: it is kept nowhere."`
 	Hint       string             `json:"hint" doc:"The secret's last four characters."`
-	Scopes     []completion.Scope `json:"scopes" enum:"submit,read,admin"`
+	Scopes     []completion.Scope `json:"scopes" enum:"submit,read,admin,system"`
 	CreatedAt  time.Time          `json:"created_at"`
 	ExpiresAt  *time.Time         `json:"expires_at" nullable:"true"`
 	RevokedAt  *time.Time         `json:"revoked_at" nullable:"true" doc:"It opens nothing from some seconds after that."`
@@ -50,7 +52,7 @@ type listOutput struct{ Body List }
 type createInput struct {
 	Body struct {
 		Name      string             `json:"name,omitempty" maxLength:"64" doc:"A label."`
-		Scopes    []completion.Scope `json:"scopes,omitempty" enum:"submit,read,admin" uniqueItems:"true" minItems:"1" doc:"What the key permits; by default submit and read."`
+		Scopes    []completion.Scope `json:"scopes,omitempty" enum:"submit,read,admin,system" uniqueItems:"true" minItems:"1" doc:"What the key permits; by default submit and read. To give system the caller must have it."`
 		ExpiresAt time.Time          `json:"expires_at,omitempty" doc:"When it ends; never, if left out."`
 	}
 }
@@ -94,6 +96,11 @@ func (f *face) create(ctx context.Context, in *createInput) (*keyOutput, error) 
 	scopes := in.Body.Scopes
 	if len(scopes) == 0 {
 		scopes = []completion.Scope{completion.ScopeSubmit, completion.ScopeRead}
+	}
+	if slices.Contains(scopes, completion.ScopeSystem) && !access.Of(ctx).Allows(completion.ScopeSystem) {
+		failure := completion.NewError(completion.CodeScope, "Only a key that has the scope system itself can make one that has it.")
+		failure.Param = "scopes"
+		return nil, f.answer(ctx, failure)
 	}
 	k, secret := completion.NewKey(access.Of(ctx).Tenant, scopes, now)
 	k.Name, k.ExpiresAt = in.Body.Name, in.Body.ExpiresAt

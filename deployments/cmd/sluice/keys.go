@@ -22,7 +22,7 @@ type keyCreateCmd struct {
 	operator
 	Tenant  string             `required:"" help:"Tenant that the key belongs to: 1 to 64 of a-z, 0-9, _ and -. It need not exist."`
 	Name    string             `help:"A label."`
-	Scope   []completion.Scope `default:"submit,read" help:"What the key permits: submit, read and admin, separated by commas."`
+	Scope   []completion.Scope `default:"submit,read" help:"What the key permits: submit, read, admin (of the tenant) and system (of the whole installation), separated by commas."`
 	Expires time.Duration      `help:"End the key after this long, as 720h; never by default."`
 }
 
@@ -34,7 +34,7 @@ func (c *keyCreateCmd) Validate() error {
 	}
 	for _, s := range c.Scope {
 		if !s.Valid() {
-			err = errors.Join(err, fmt.Errorf("scope %q: want submit, read or admin", s))
+			err = errors.Join(err, fmt.Errorf("scope %q: want "+completion.ScopeNames, s))
 		}
 	}
 	if c.Expires < 0 {

@@ -64,6 +64,8 @@ func Run(t *testing.T, open func(testing.TB) redis.UniversalClient) {
 		"Admit/ReservationEnds":      reservationEnds,
 		"Admit/LongPending":          admitLongPending,
 		"Admit/NoQuestion":           admitNoQuestion,
+		"System/Oldest":              oldestWaits,
+		"System/Accepted":            acceptedByTime,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -80,7 +80,7 @@ func addNames(t *testing.T, s *store.Store) {
 	page, _, err := s.List(t.Context(), job.Tenant, store.Query{Model: "m\x00\xff'"})
 	require.NoError(t, err)
 	require.Equal(t, []string{job.ID}, ids(page))
-	require.NoError(t, s.Beat(t.Context(), "w\x00", now()))
+	require.NoError(t, s.Beat(t.Context(), "w\x00", nil, now()))
 	_, err = s.Claim(t.Context(), job.Ref(), "w\x00", now())
 	require.NoError(t, err)
 	o := outcome(completion.Completed)

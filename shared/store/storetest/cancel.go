@@ -115,7 +115,7 @@ func cancelAgainstRetry(t *testing.T, s *store.Store) {
 
 // cancelAgainstClaim: either the claim finds the job ended, or the worker that has it is asked to end it.
 func cancelAgainstClaim(t *testing.T, s *store.Store) {
-	require.NoError(t, s.Beat(t.Context(), "w1", now()))
+	require.NoError(t, s.Beat(t.Context(), "w1", nil, now()))
 	for range 20 {
 		job := add(t, s)
 		var cancelled completion.Job

@@ -38,7 +38,7 @@ func claimOneWins(t *testing.T, s *store.Store) {
 	var workers []string
 	for i := range 32 {
 		workers = append(workers, fmt.Sprint("w", i))
-		require.NoError(t, s.Beat(t.Context(), workers[i], now()))
+		require.NoError(t, s.Beat(t.Context(), workers[i], nil, now()))
 	}
 	for attempt := range 3 {
 		var won atomic.Int32
@@ -75,7 +75,7 @@ func claimDeadWorker(t *testing.T, s *store.Store) {
 	got, err := s.Claim(t.Context(), job.Ref(), "w2", now().Add(time.Minute))
 	require.NoError(t, err, "w1 has not been seen for a minute")
 	require.Equal(t, 2, got.Attempt)
-	require.NoError(t, s.Beat(t.Context(), "w2", now().Add(time.Minute)))
+	require.NoError(t, s.Beat(t.Context(), "w2", nil, now().Add(time.Minute)))
 	require.NoError(t, s.Leave(t.Context(), "w2", now()))
 	got, err = s.Claim(t.Context(), job.Ref(), "w3", now())
 	require.NoError(t, err, "w2 has left")
@@ -95,11 +95,11 @@ func claimFinal(t *testing.T, s *store.Store) {
 
 func workerLeave(t *testing.T, s *store.Store) {
 	job := claim(t, s, add(t, s), "w1")
-	require.NoError(t, s.Beat(t.Context(), "w1", now()), "a beat may be repeated")
+	require.NoError(t, s.Beat(t.Context(), "w1", nil, now()), "a beat may be repeated")
 	require.NoError(t, s.Leave(t.Context(), "w2", now().AddDate(0, 0, 2)))
 	_, err := s.Claim(t.Context(), job.Ref(), "w3", now())
 	require.NoError(t, err, "w1 has been forgotten after a day")
-	require.NoError(t, s.Beat(t.Context(), "w3", now()))
+	require.NoError(t, s.Beat(t.Context(), "w3", nil, now()))
 	require.NoError(t, s.Alone(t.Context()))
 	_, err = s.Claim(t.Context(), job.Ref(), "w4", now())
 	require.NoError(t, err, "nobody else is there")

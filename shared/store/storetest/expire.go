@@ -89,7 +89,7 @@ func expireClaim(t *testing.T, s *store.Store) {
 
 // expireAgainstClaim: a job is either taken or ended.
 func expireAgainstClaim(t *testing.T, s *store.Store) {
-	require.NoError(t, s.Beat(t.Context(), "w1", now()))
+	require.NoError(t, s.Beat(t.Context(), "w1", nil, now()))
 	for range 20 {
 		at := now()
 		job := add(t, s, until(at))

@@ -34,7 +34,7 @@ func groupMany(t *testing.T, s *store.Store) {
 	const n = 300
 	g := s.Group()
 	b := fed(t, s, n)
-	require.NoError(t, s.Beat(t.Context(), "w\x00", now()))
+	require.NoError(t, s.Beat(t.Context(), "w\x00", nil, now()))
 	states := []completion.State{completion.Completed, completion.Failed, completion.Cancelled, completion.Expired}
 	claimed, finished := make([]completion.Job, n), make([]completion.Job, n)
 	outcomes := make([]completion.Outcome, n)
@@ -76,7 +76,7 @@ func groupMany(t *testing.T, s *store.Store) {
 func groupClaims(t *testing.T, s *store.Store) {
 	at := now()
 	for _, worker := range []string{"w1", "w2"} {
-		require.NoError(t, s.Beat(t.Context(), worker, at))
+		require.NoError(t, s.Beat(t.Context(), worker, nil, at))
 	}
 	final := claim(t, s, add(t, s), "w1")
 	_, err := s.Finish(t.Context(), final.Ref(), 1, outcome(completion.Completed))
@@ -172,7 +172,7 @@ func groupOneWins(t *testing.T, s *store.Store) {
 	var mu sync.Mutex
 	var claims, ends []completion.Job
 	for i := range n {
-		require.NoError(t, s.Beat(t.Context(), fmt.Sprint("w", i), now()))
+		require.NoError(t, s.Beat(t.Context(), fmt.Sprint("w", i), nil, now()))
 	}
 	atOnce(n, func(i int) {
 		got, err := g.Claim(t.Context(), job.Ref(), fmt.Sprint("w", i), now())

@@ -49,6 +49,19 @@ func keyUse(t *testing.T, s *store.Store) {
 	}
 }
 
+func keyGrant(t *testing.T, s *store.Store) {
+	k, secret := newKey(t, s, "acme", completion.ScopeRead)
+	_, other := newKey(t, s, "acme", completion.ScopeRead)
+	require.NoError(t, s.GrantKey(t.Context(), k.ID, completion.Scopes))
+	used, err := s.UseKey(t.Context(), completion.HashSecret(secret), now())
+	require.NoError(t, err)
+	require.Equal(t, completion.Scopes, used.Scopes)
+	used, err = s.UseKey(t.Context(), completion.HashSecret(other), now())
+	require.NoError(t, err)
+	require.Equal(t, []completion.Scope{completion.ScopeRead}, used.Scopes, "the others stay as they are")
+	require.ErrorIs(t, s.GrantKey(t.Context(), "key_0", completion.Scopes), completion.ErrNotFound)
+}
+
 func keyRevoke(t *testing.T, s *store.Store) {
 	k, secret := newKey(t, s, "acme", completion.ScopeRead)
 	_, err := s.RevokeKey(t.Context(), "other", k.ID, now())

@@ -61,6 +61,9 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"Key/RoundTrip":              keyRoundTrip,
 		"Key/Use":                    keyUse,
 		"Key/I8_Revoke":              keyRevoke,
+		"Key/Grant":                  keyGrant,
+		"System/Workers":             systemWorkers,
+		"System/Failures":            systemFailures,
 		"Limits/Set":                 limitsSet,
 		"Talk/Turn":                  talkTurn,
 		"Preset/Set":                 presetSet,
@@ -180,7 +183,7 @@ func add(t *testing.T, s *store.Store, change ...func(*completion.Job)) completi
 
 func claim(t *testing.T, s *store.Store, job completion.Job, worker string) completion.Job {
 	t.Helper()
-	require.NoError(t, s.Beat(t.Context(), worker, now()))
+	require.NoError(t, s.Beat(t.Context(), worker, nil, now()))
 	claimed, err := s.Claim(t.Context(), job.Ref(), worker, now())
 	require.NoError(t, err)
 	return claimed

@@ -48,7 +48,7 @@ func turnHeld(t *testing.T, s *store.Store) {
 	require.True(t, get(t, s, job).Held)
 	require.Equal(t, []string{first.ID, job.ID}, ids(live(t, s, c)))
 	require.Empty(t, waiting(t, s), "another is under way")
-	require.NoError(t, s.Beat(t.Context(), "w1", now()))
+	require.NoError(t, s.Beat(t.Context(), "w1", nil, now()))
 	_, err := s.Claim(t.Context(), job.Ref(), "w1", now())
 	require.ErrorIs(t, err, completion.ErrHeld)
 	group := s.Group()
@@ -205,7 +205,7 @@ func turnsInOrder(t *testing.T, s *store.Store) {
 		})
 		return err
 	}
-	require.NoError(t, s.Beat(t.Context(), "w1", now()))
+	require.NoError(t, s.Beat(t.Context(), "w1", nil, now()))
 	end := func() error {
 		turns, err := s.Live(ctx, c.Ref())
 		if err != nil || len(turns) == 0 || turns[0].Held {

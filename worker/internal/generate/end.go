@@ -83,6 +83,7 @@ func (g *Generator) retry(ctx context.Context, job completion.Job, s *speech, fa
 	case err != nil:
 		return g.refused(job, err)
 	}
+	g.opts.Retried(job)
 	level := slog.LevelWarn
 	if !counted {
 		level = slog.LevelDebug

@@ -60,6 +60,7 @@ type Options struct {
 	PublishLimit    time.Duration        // longest wait for the log after the answer is stored, before giving up on it
 	Throttle        Throttle             // when an attempt may begin
 	Ended           func(completion.Job) // learns of each end that was stored; must not block
+	Retried         func(completion.Job) // learns of each attempt that another follows; must not block
 }
 
 // Generator runs the attempts of one lane's jobs; any number at once.

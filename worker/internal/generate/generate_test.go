@@ -38,6 +38,7 @@ type memory struct {
 	sealed  int
 	opened  int              // how often the log was
 	ends    []completion.Job // those that were told
+	tries   []int            // attempts that another follows, as told
 	between func(*memory)    // happens once, after the log was opened
 }
 
@@ -152,6 +153,12 @@ func (m *memory) ended(job completion.Job) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.ends = append(m.ends, job)
+}
+
+func (m *memory) retried(job completion.Job) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tries = append(m.tries, job.Attempt)
 }
 
 type tail struct {
@@ -272,7 +279,7 @@ func (b *bundle) other(name string) *generate.Generator {
 func (b *bundle) options(worker string, t generate.Throttle) generate.Options {
 	return generate.Options{
 		Worker: worker, Attempts: 3, GenerationLimit: time.Minute, PublishLimit: time.Minute,
-		Backoff: generate.Backoff{Base: time.Second, Max: 10 * time.Second}, Throttle: t, Ended: b.m.ended,
+		Backoff: generate.Backoff{Base: time.Second, Max: 10 * time.Second}, Throttle: t, Ended: b.m.ended, Retried: b.m.retried,
 	}
 }
 
@@ -388,6 +395,7 @@ func TestHandle_Retries(t *testing.T) {
 		require.ErrorAs(t, b.handle(t.Context()), &again)
 		require.NoError(t, b.handle(t.Context()), "the third try was the last")
 		require.Equal(t, completion.Failed, b.m.job.State)
+		require.Equal(t, []int{1, 2}, b.m.tries, "the last is no retry")
 		require.Equal(t, completion.CodeRateLimited, b.m.job.Error.Code)
 		require.Equal(t, "a", gjson.GetBytes(b.m.job.Result, "choices.0.message.content").String(), "the partial text is kept")
 		require.Equal(t, completion.EventFailed, b.m.events[len(b.m.events)-1].Type)

@@ -109,6 +109,20 @@ func (t *Throttle) resume() {
 	t.admit()
 }
 
+// State is how the throttle slows the lane down; nil while it does not.
+func (t *Throttle) State() *completion.Throttle {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := &completion.Throttle{Limit: t.limit, Waiting: len(t.waiting)}
+	if time.Until(t.until) > 0 {
+		s.Until = t.until
+	}
+	if t.limit == t.slots && s.Until.IsZero() {
+		return nil
+	}
+	return s
+}
+
 // Close sends away who waits and who comes: their process is stopping, and others shall have the work.
 func (t *Throttle) Close() {
 	t.mu.Lock()

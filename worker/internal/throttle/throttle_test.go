@@ -252,3 +252,37 @@ func TestThrottle_ManyAtOnce(t *testing.T) {
 	}
 	require.Equal(t, 3, width(t, th))
 }
+
+// What slows the lane down is told as long as it does.
+func TestThrottle_State(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		th := throttle.New(4, doubling)
+		require.Nil(t, th.State())
+		p := enter(t, th)
+		_, _ = p.Took(refused(time.Second))
+		p.Leave()
+		require.Equal(t, &completion.Throttle{Limit: 2, Until: time.Now().Add(time.Second)}, th.State())
+		var waiting sync.WaitGroup
+		for range 3 {
+			waiting.Go(func() {
+				p, err := th.Enter(t.Context())
+				require.NoError(t, err)
+				time.Sleep(time.Second) // it takes its time
+				_, _ = p.Took(nil)
+				p.Leave()
+			})
+		}
+		synctest.Wait()
+		require.Equal(t, 3, th.State().Waiting)
+		time.Sleep(1500 * time.Millisecond) // two run
+		require.Equal(t, &completion.Throttle{Limit: 2, Waiting: 1}, th.State())
+		waiting.Wait()
+		for range 8 {
+			p := enter(t, th)
+			_, _ = p.Took(nil)
+			p.Leave()
+		}
+		require.Nil(t, th.State(), "as many as there are slots again")
+	})
+}

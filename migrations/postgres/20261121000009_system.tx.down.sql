@@ -1,0 +1,3 @@
+DROP INDEX IF EXISTS job_failure;
+--bun:split
+ALTER TABLE worker DROP COLUMN IF EXISTS status;
