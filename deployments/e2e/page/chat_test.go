@@ -27,7 +27,7 @@ func TestChat_BeginsWithAMessage(t *testing.T) {
 	require.Equal(t, modelsim.Answer("hello"), m.Text())
 	p.until(`document.querySelector("nav.conversations a[aria-current=page]")?.hash === location.hash`)
 	p.inspect("conversation")
-	see[bool](p, `(history.back(), true)`)
+	p.presses(".side-tools", "New conversation")
 	p.until(`document.querySelector(".welcome") !== null`)
 }
 

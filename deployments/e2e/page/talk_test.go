@@ -31,7 +31,7 @@ const spoken = `(` + last + `?.querySelector(".markdown")?.textContent ?? "").re
 // sees is a person of a tenant of their own in front of the page.
 func sees(t *testing.T, i *installation, place string) (p *tab, api *client.Client, key string) {
 	t.Helper()
-	key = i.tenant(t, "submit,read,admin")
+	key = i.tenant(t, "submit,read,admin,system")
 	p = newTab(t, "http://"+i.http)
 	p.visit(key, place)
 	return p, i.client(t, key), key
@@ -40,7 +40,7 @@ func sees(t *testing.T, i *installation, place string) (p *tab, api *client.Clie
 // opens is a person who looks at a new conversation.
 func opens(t *testing.T, i *installation, url, model string) (p *tab, api *client.Client, id string) {
 	t.Helper()
-	key := i.tenant(t, "submit,read,admin")
+	key := i.tenant(t, "submit,read,admin,system")
 	api = i.client(t, key)
 	n, err := api.CreateConversation(t.Context(), client.ConversationCreation{Parameters: completion.Parameters{Model: model}})
 	require.NoError(t, err)
