@@ -120,14 +120,6 @@ func start(t *testing.T, i *installation) *installation {
 	return i
 }
 
-// key is that of the installation's first tenant, which may do everything.
-func (i *installation) key(t *testing.T) string {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(i.dir, "api-key"))
-	require.NoError(t, err)
-	return strings.TrimSpace(string(text))
-}
-
 // tenant makes a key of a tenant that nobody else has.
 func (i *installation) tenant(t *testing.T, scopes string) string {
 	t.Helper()
