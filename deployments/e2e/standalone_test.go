@@ -77,6 +77,9 @@ func TestSluice(t *testing.T) {
 	t.Run("Ask_PrintsTheAnswer", i.askPrints)
 	t.Run("Ask_InterruptCancels_I9", i.askInterrupted)
 	t.Run("Ask_SaysWhatIsWrong", i.askFails)
+	t.Run("Chat_AnswersEachLine", i.chatPiped)
+	t.Run("Chat_InterruptCancels_I9", i.chatInterrupted)
+	t.Run("Chat_SaysWhatIsWrong", i.chatFails)
 	t.Run("Tail_Get_List_Cancel", i.lookAtJobs)
 	t.Run("Models", i.models)
 	t.Run("Retry", i.retry)
@@ -378,7 +381,7 @@ func TestSluice_ExplainsItself(t *testing.T) {
 	require.Contains(t, program{name: "sluice"}.succeed(t), "Usage: sluice <command>")
 	require.Contains(t, program{name: "sluice", args: []string{"--version"}}.succeed(t), "sluice ")
 	require.Contains(t, program{name: "sluice", args: []string{"config"}}.succeed(t), "SLUICE_WEBSOCKET_ADDR")
-	for _, command := range []string{"up", "ask", "tail", "get", "list", "cancel", "retry", "batch", "keys", "tenants", "webhooks", "nats", "sim", "config", "doctor"} {
+	for _, command := range []string{"up", "ask", "chat", "tail", "get", "list", "cancel", "retry", "batch", "conversations", "keys", "tenants", "webhooks", "nats", "sim", "config", "doctor"} {
 		require.Contains(t, program{name: "sluice", args: []string{command, "--help"}}.succeed(t), "Usage: sluice "+command)
 	}
 	for _, name := range []string{"api", "worker", "migrate"} {

@@ -1,6 +1,7 @@
 // Package client is the typed Go client of the HTTP API. Errors that the API answers are of type *Error. Following a
 // job or a batch, over HTTP (Follow, FollowBatch) or NATS (View, ViewBatch), resumes by itself after a broken connection;
-// the state to resume anywhere is one number, the seq of the last event.
+// the state to resume anywhere is one number, the seq of the last event. FollowConversation and ViewConversation tell when a
+// conversation has changed.
 package client
 
 import (
@@ -66,6 +67,8 @@ type Job struct {
 	Batch           string            `json:"batch"` // the batch that the job is a line of; empty: none
 	Line            int               `json:"line"`  // its number in the batch's file, from 1
 	CustomID        string            `json:"custom_id"`
+	Conversation    string            `json:"conversation"` // the one that the job is a turn of; empty: none
+	Held            bool              `json:"held"`         // it waits for the turns before it
 	CreatedAt       time.Time         `json:"created_at"`
 	Deadline        time.Time         `json:"deadline"`
 	StartedAt       time.Time         `json:"started_at"`

@@ -33,29 +33,41 @@ func (c *Client) FollowBatch(ctx context.Context, id string, after int64) iter.S
 
 func (c *Client) follow(ctx context.Context, path string, after int64) iter.Seq2[completion.Event, error] {
 	return func(yield func(completion.Event, error) bool) {
-		wait := 100 * time.Millisecond
-		for {
-			before := after
-			done, err := c.followOnce(ctx, path, &after, yield)
-			if done {
-				return
-			}
-			var refused *Error
-			if errors.As(err, &refused) && refused.Status < http.StatusInternalServerError {
-				yield(completion.Event{}, err)
-				return
-			}
-			if wait = min(2*wait, reconnectMax); after > before {
-				wait = 100 * time.Millisecond
-			}
-			select {
-			case <-ctx.Done():
-				yield(completion.Event{}, context.Cause(ctx))
-				return
-			case <-time.After(wait):
-			}
+		err := persist(ctx, &after, func() (done bool, err error) { return c.followOnce(ctx, path, &after, yield) })
+		if err != nil {
+			yield(completion.Event{}, err)
 		}
 	}
+}
+
+// persist connects once and again until there is nothing left to do, the API says no, or ctx ends. The pauses in between
+// grow for as long as a connection does not get further.
+func persist(ctx context.Context, after *int64, once func() (done bool, err error)) error {
+	wait := 100 * time.Millisecond
+	for {
+		before := *after
+		done, err := once()
+		if done {
+			return nil
+		}
+		if final(err) {
+			return err
+		}
+		if wait = min(2*wait, reconnectMax); *after > before {
+			wait = 100 * time.Millisecond
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(wait):
+		}
+	}
+}
+
+// final reports whether asking again has no sense.
+func final(err error) bool {
+	var refused *Error
+	return errors.As(err, &refused) && refused.Status < http.StatusInternalServerError
 }
 
 // followOnce reads one connection's worth of events; done means that there is nothing left to do.
@@ -87,14 +99,35 @@ func (c *Client) followOnce(ctx context.Context, path string, after *int64, yiel
 // over, as are those without data.
 func events(r io.Reader) iter.Seq2[completion.Event, error] {
 	return func(yield func(completion.Event, error) bool) {
+		for f, err := range frames(r) {
+			switch {
+			case err != nil:
+				yield(completion.Event{}, err)
+				return
+			case f.numbered && !yield(completion.Record{Data: f.data}.Event()):
+				return
+			}
+		}
+	}
+}
+
+// frame is one server-sent event.
+type frame struct {
+	name     string // the last of its names; empty: none
+	data     []byte // lines that end in a newline
+	numbered bool   // it has an id
+}
+
+// frames reads server-sent events that have data.
+func frames(r io.Reader) iter.Seq2[frame, error] {
+	return func(yield func(frame, error) bool) {
 		in := bufio.NewReader(r)
-		var data []byte
-		numbered := false
+		var f frame
 		for {
 			line, err := in.ReadBytes('\n')
 			if err != nil {
 				if !errors.Is(err, io.EOF) {
-					yield(completion.Event{}, fmt.Errorf("read events: %w", err))
+					yield(frame{}, fmt.Errorf("read events: %w", err))
 				}
 				return
 			}
@@ -102,14 +135,16 @@ func events(r io.Reader) iter.Seq2[completion.Event, error] {
 			name, value, _ := bytes.Cut(line, []byte(":"))
 			switch value = bytes.TrimPrefix(value, []byte(" ")); {
 			case len(line) == 0:
-				if numbered && len(data) > 0 && !yield(completion.Record{Data: data}.Event()) {
+				if len(f.data) > 0 && !yield(f, nil) {
 					return
 				}
-				data, numbered = nil, false
+				f = frame{}
 			case string(name) == "data":
-				data = append(append(data, value...), '\n')
+				f.data = append(append(f.data, value...), '\n')
 			case string(name) == "id":
-				numbered = true
+				f.numbered = true
+			case string(name) == "event":
+				f.name = string(value)
 			}
 		}
 	}

@@ -20,6 +20,7 @@ func FuzzClient_Answers(f *testing.F) {
 	for _, body := range []string{
 		`{"error":{"message":"No such job.","type":"invalid_request_error","param":null,"code":"not_found"}}`, `{"error":{}}`, `{"error":null}`, `{"error":"x"}`, `<html>`, ``,
 		`{"id":"job_1","state":"queued","error":null,"started_at":null}`, `{"data":[{"id":"job_1"},null],"has_more":true}`, `null`, `[]`, `{"deadline":"soon"}`,
+		`{"id":"conv_1","head":null,"version":3,"match":null,"parameters":{"stop":[]}}`, `{"data":[{"content":[{"text":1},null,"x"]},{"content":"\ud800"}]}`,
 		`{"id":"batch_1","errors":{"object":"list","data":[{"line":null}]},"usage":null,"request_counts":{"total":1e9}}`,
 	} {
 		f.Add(404, body)
@@ -37,7 +38,12 @@ func FuzzClient_Answers(f *testing.F) {
 		_, getErr := c.Get(t.Context(), "job/1?")
 		_, _, listErr := c.List(t.Context(), Query{})
 		_, batchErr := c.Batch(t.Context(), "batch_1")
-		for _, err := range []error{getErr, listErr, batchErr} {
+		_, talkErr := c.Conversation(t.Context(), "conv_1")
+		said, _, saidErr := c.Messages(t.Context(), "conv_1", MessageQuery{})
+		for i := range said {
+			_ = said[i].Text() // any content has some
+		}
+		for _, err := range []error{getErr, listErr, batchErr, talkErr, saidErr} {
 			if status < http.StatusBadRequest {
 				require.True(t, err == nil || strings.HasPrefix(err.Error(), "read answer to GET "), "%v", err)
 				continue

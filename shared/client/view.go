@@ -54,7 +54,7 @@ func view(ctx context.Context, id string, a ask, after int64) iter.Seq2[completi
 }
 
 // connect connects to where the events are. An API that refuses a further credential calls end.
-func connect(ctx context.Context, id string, a ask, end context.CancelCauseFunc) (*nats.Conn, completion.Ref, error) {
+func connect(ctx context.Context, id string, a ask, end context.CancelCauseFunc, more ...nats.Option) (*nats.Conn, completion.Ref, error) {
 	first, err := a(ctx, id)
 	if err != nil {
 		return nil, completion.Ref{}, err
@@ -79,7 +79,7 @@ func connect(ctx context.Context, id string, a ask, end context.CancelCauseFunc)
 	}
 	options := append(credential.Bearer(token), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.CustomReconnectDelay(delay),
 		nats.Timeout(connectLimit), nats.ErrorHandler(quiet))
-	nc, err := nats.Connect(url, options...)
+	nc, err := nats.Connect(url, append(options, more...)...)
 	if err != nil {
 		return nil, completion.Ref{}, fmt.Errorf("connect to %s: %w", url, err)
 	}

@@ -141,7 +141,7 @@ export async function rename(id: string, name: string): Promise<void> {
 export async function change(system: string | undefined, parameters: Parameters): Promise<void> {
   const open = thread.peek();
   if (!open) {
-    setFresh(system ?? "", parameters);
+    setFresh(system ?? fresh.peek().system, parameters);
     return;
   }
   setFresh(fresh.peek().system, parameters);
