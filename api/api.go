@@ -142,7 +142,7 @@ func New(c Config, back *backend.Backend, log *slog.Logger) (*API, error) {
 	}
 	stopping, hangUp := context.WithCancelCause(context.Background())
 	counter := system.NewCounter(back.Queue, log)
-	routes, err := routes(stopping, c, back, blobs, counted{back.Store, counter.Add}, log)
+	routes, err := routes(stopping, c, back, blobs, counter.Add, log)
 	if err != nil {
 		hangUp(err)
 		return nil, err

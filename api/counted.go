@@ -7,18 +7,10 @@ import (
 	"sluice/shared/store"
 )
 
-// counted is a store that tells how many jobs it has taken.
+// counted is a store that tells how many lines of batches it has taken as jobs.
 type counted struct {
 	*store.Store
 	accepted func(lane completion.Lane, n int)
-}
-
-func (c counted) Add(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error) {
-	stored, created, err = c.Store.Add(ctx, job)
-	if created && err == nil {
-		c.accepted(job.Lane, 1)
-	}
-	return stored, created, err
 }
 
 func (c counted) FeedBatch(ctx context.Context, b *completion.Batch, jobs []completion.Job) error {

@@ -35,8 +35,8 @@ import (
 	"sluice/shared/credential"
 )
 
-// routes builds the whole HTTP surface, whose jobs taken takes. Event streams end when stopping does.
-func routes(stopping context.Context, c Config, back *backend.Backend, blobs blob.Store, taken counted, log *slog.Logger) (http.Handler, error) {
+// routes builds the whole HTTP surface, and tells accepted of each job that it takes. Event streams end when stopping does.
+func routes(stopping context.Context, c Config, back *backend.Backend, blobs blob.Store, accepted func(lane completion.Lane, n int), log *slog.Logger) (http.Handler, error) {
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Sluice", Version)
 	config.Info.Description = "Queues LLM completions, streams them while they are generated, and keeps the answers."
@@ -49,7 +49,7 @@ func routes(stopping context.Context, c Config, back *backend.Backend, blobs blo
 	guard := access.New(back.Store, open, log)
 	api.UseMiddleware(guard.Middleware)
 	access.Describe(api.OpenAPI())
-	if err := c.faces(stopping, api, guard, back, blobs, taken, log); err != nil {
+	if err := c.faces(stopping, api, guard, back, blobs, accepted, log); err != nil {
 		return nil, err
 	}
 	registerHealth(api, back.Ready, log)
@@ -70,8 +70,8 @@ func routes(stopping context.Context, c Config, back *backend.Backend, blobs blo
 }
 
 // faces registers what clients use, all over one intake.
-func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guard, back *backend.Backend, blobs blob.Store, taken counted, log *slog.Logger) error {
-	in := c.intake(back, taken, log)
+func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guard, back *backend.Backend, blobs blob.Store, accepted func(lane completion.Lane, n int), log *slog.Logger) error {
+	in := c.intake(back, accepted, log)
 	models := catalog.New(back.Store, c.UnknownModels == PassUnknown)
 	host, err := c.host(in, models, back, log)
 	if err != nil {
@@ -104,9 +104,9 @@ func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guar
 	return nil
 }
 
-func (c Config) intake(back *backend.Backend, taken counted, log *slog.Logger) *intake.Intake {
+func (c Config) intake(back *backend.Backend, accepted func(lane completion.Lane, n int), log *slog.Logger) *intake.Intake {
 	return intake.New(intake.Parts{
-		Store: back.Store, Queue: back.Queue, Log: back.Log, Bell: back.Bell, Limits: back.Limit, Logger: log,
+		Store: back.Store, Queue: back.Queue, Log: back.Log, Bell: back.Bell, Limits: back.Limit, Logger: log, Accepted: accepted,
 		Timeout: map[completion.Lane]time.Duration{completion.LaneInteractive: c.InteractiveTimeout, completion.LaneBatch: c.BatchTimeout},
 	})
 }

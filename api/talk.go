@@ -29,7 +29,7 @@ func (c Config) host(in *intake.Intake, models *catalog.Catalog, back *backend.B
 
 // keep looks after conversations until ctx ends.
 func (a *API) keep(ctx context.Context) error {
-	host, err := a.config.host(a.config.intake(a.back, counted{a.back.Store, a.counter.Add}, a.log), catalog.New(a.back.Store, a.config.UnknownModels == PassUnknown), a.back, a.log)
+	host, err := a.config.host(a.config.intake(a.back, a.counter.Add, a.log), catalog.New(a.back.Store, a.config.UnknownModels == PassUnknown), a.back, a.log)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,10 @@ func TestSnippet(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("é ", 100)
 	for _, c := range []struct{ text, query, want string }{
-		{"hello", "ELL", "hello"}, {"", "x", ""}, {"hello", "x", "hello"}, {"a\nb\t c", "b", "a b c"},
+		{"hello", "ELL", "hello"},
+		{"", "x", ""},
+		{"hello", "x", "hello"},
+		{"a\nb\t c", "b", "a b c"},
 		{long + "Needle" + long, "nEEDLE", "…" + strings.Repeat("é ", 30) + "Needle" + strings.Repeat("é ", 29) + "é…"},
 		{"ΟΔΟΣ οδός", "οδος", "ΟΔΟΣ οδός"},
 	} {

@@ -66,6 +66,8 @@ type Parts struct {
 	Limits  Limits
 	Timeout map[completion.Lane]time.Duration // until a job must have ended that says nothing about it
 	Logger  *slog.Logger
+
+	Accepted func(lane completion.Lane, n int) // learns of each job that was made; nil: nobody does
 }
 
 // Intake is safe for concurrent use.
@@ -157,6 +159,9 @@ func (i *Intake) AcceptBy(ctx context.Context, job *completion.Job, add func(ctx
 		i.p.Logger.Warn("job not counted among those that wait, Redis is away", "job_id", job.ID, "error", err)
 	}
 	stored, created, err = add(ctx, job)
+	if created && err == nil && i.p.Accepted != nil {
+		i.p.Accepted(job.Lane, 1)
+	}
 	switch {
 	case created && err == nil && !stored.Held:
 		i.Enqueue(ctx, stored)

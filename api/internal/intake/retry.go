@@ -8,7 +8,8 @@ import (
 )
 
 // Again accepts a job that tries old again: the same request, lane, metadata and time. A job is tried again once: asked
-// again, it returns the same new job. Its error is a completion.CodeNotRetryable for a job that completed or has not ended.
+// again, it returns the same new job. Its error is a completion.CodeNotRetryable for a job that completed or has not ended, and
+// for a turn of a conversation.
 func (i *Intake) Again(ctx context.Context, old completion.Job) (stored completion.Job, created bool, err error) {
 	if !old.State.Final() || old.State == completion.Completed {
 		return completion.Job{}, false, completion.NewError(completion.CodeNotRetryable,

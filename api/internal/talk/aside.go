@@ -79,7 +79,7 @@ func (h *Host) Name(ctx context.Context, ref completion.Ref, body intake.Body) (
 	if question == "" {
 		return job, false, completion.NewError(completion.CodeNoQuestion, "")
 	}
-	return h.name(ctx, ref, body, naming(p.Model, question, answer), func(t *store.Talk, job *completion.Job) error {
+	return h.name(ctx, ref, body, true, naming(p.Model, question, answer), func(t *store.Talk, job *completion.Job) error {
 		if t.Name == "" {
 			t.Naming = job.ID
 		}
@@ -87,10 +87,14 @@ func (h *Host) Name(ctx context.Context, ref completion.Ref, body intake.Body) (
 	})
 }
 
-// name takes in a job that finds a name, unless mark, which may write it down in the conversation, objects.
-func (h *Host) name(ctx context.Context, ref completion.Ref, body intake.Body, p *prompt, mark func(t *store.Talk, job *completion.Job) error) (completion.Job, bool, error) {
+// name takes in a job that finds a name, unless mark, which may write it down in the conversation, objects. One that nobody
+// has asked for counts towards no quota.
+func (h *Host) name(ctx context.Context, ref completion.Ref, body intake.Body, asked bool, p *prompt, mark func(t *store.Talk, job *completion.Job) error) (completion.Job, bool, error) {
 	job := h.p.Intake.NewJob(ctx, ref.Tenant, body)
 	job.Lane, job.Model, job.Request = completion.LaneBatch, p.parameters.Model, p.body(nil)
+	if !asked {
+		job.Quota = completion.Quota{}
+	}
 	if err := h.check(ctx, &job); err != nil {
 		return job, false, err
 	}
@@ -107,6 +111,6 @@ func (h *Host) name(ctx context.Context, ref completion.Ref, body intake.Body, p
 		if errors.Is(err, errRepeated) {
 			return stored, false, nil
 		}
-		return stored, created && err == nil, err
+		return stored, err == nil, err
 	})
 }

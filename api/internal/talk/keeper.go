@@ -156,7 +156,7 @@ func (k *Keeper) christen(ctx context.Context, ref completion.Ref, answer *compl
 	if err != nil {
 		return err
 	}
-	_, _, err = k.Host.name(ctx, ref, intake.Body{}, naming(answer.Model, question.Text(), answer.Text()), func(t *store.Talk, job *completion.Job) error {
+	_, _, err = k.Host.name(ctx, ref, intake.Body{}, false, naming(answer.Model, question.Text(), answer.Text()), func(t *store.Talk, job *completion.Job) error {
 		if t.Name != "" || t.Naming != "" {
 			return errNamed
 		}

@@ -63,7 +63,7 @@ func (b *bed) say(ref completion.Ref, text string) completion.Job {
 // end runs a job and ends it, as a worker would.
 func (b *bed) end(job completion.Job, state completion.State, text string) {
 	b.t.Helper()
-	require.NoError(b.t, b.back.Store.Beat(b.t.Context(), "w", time.Now()))
+	require.NoError(b.t, b.back.Store.Beat(b.t.Context(), "w", nil, time.Now()))
 	claimed, err := b.back.Store.Claim(b.t.Context(), job.Ref(), "w", time.Now())
 	require.NoError(b.t, err)
 	_, err = b.back.Store.Finish(b.t.Context(), job.Ref(), claimed.Attempt, completion.Outcome{

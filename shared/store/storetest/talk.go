@@ -61,6 +61,13 @@ func live(t *testing.T, s *store.Store, c completion.Conversation) []completion.
 	t.Helper()
 	list, err := s.Live(t.Context(), c.Ref())
 	require.NoError(t, err)
+	ids := []string{}
+	for i := range list {
+		ids = append(ids, list[i].ID)
+	}
+	all, err := s.LiveOf(t.Context(), c.Tenant, []string{c.ID, "conv_none"})
+	require.NoError(t, err)
+	require.ElementsMatch(t, ids, all[c.ID], "the same for several at once")
 	return list
 }
 

@@ -7,9 +7,8 @@ import { Wrong } from "./wrong.js";
 
 const example = '{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{"model":"…","messages":[{"role":"user","content":"Hello"}]}}';
 
-/** Takes a file, by the picker or dropped anywhere on the page. */
-export function Choose({ wrong }: { wrong: string }) {
-  const over = useDrop(take);
+/** Takes a file. over: one is held over the page, where it may be dropped. */
+export function Choose({ wrong, over }: { wrong: string; over: boolean }) {
   const chosen = file.value;
   return (
     <div class="choose">
@@ -40,14 +39,14 @@ function take(files: FileList | null | undefined): void {
   const before = file.peek()?.name ?? "";
   file.value = chosen;
   const { name } = draft.peek();
-  if (name === "" || name === before) change({ name: chosen.name }); // a person may have another name for it
+  change({ source: "file", ...(name === "" || name === before ? { name: chosen.name } : {}) }); // a person may have another name for it
   void endpointOf(chosen).then((endpoint) => {
     if (endpoint && file.peek() === chosen) change({ endpoint });
   }, () => {}); // sending it will say why it cannot be read
 }
 
-/** Takes what is dropped anywhere; whether something is held over the page. */
-function useDrop(onDrop: (files: FileList | null | undefined) => void): boolean {
+/** Takes the file that is dropped anywhere on the page; whether one is held over it. */
+export function useDrop(): boolean {
   const [over, setOver] = useState(false);
   useEffect(() => {
     const stop = new AbortController();
@@ -62,7 +61,7 @@ function useDrop(onDrop: (files: FileList | null | undefined) => void): boolean 
       if (!event.dataTransfer?.types.includes("Files")) return;
       event.preventDefault();
       setOver(false);
-      onDrop(event.dataTransfer.files);
+      take(event.dataTransfer.files);
     }, { signal });
     return () => stop.abort();
   }, []);

@@ -6,7 +6,7 @@ import { Button } from "../ui/button.js";
 import { Bar } from "../ui/piece.js";
 import { create, Fault } from "./create.js";
 import { change, draft } from "./draft.js";
-import { Choose } from "./choose.js";
+import { Choose, useDrop } from "./choose.js";
 import { List } from "./list.js";
 import { narrow } from "./narrow.js";
 import { Options } from "./options.js";
@@ -53,6 +53,7 @@ type Work = { sent: Sent | undefined; stop: AbortController } | undefined;
 function Form() {
   const [work, setWork] = useState<Work>(undefined);
   const [fault, setFault] = useState<Error | undefined>(undefined);
+  const over = useDrop();
   const form = useRef<HTMLFormElement>(null);
   const stop = useRef<AbortController | undefined>(undefined);
   useEffect(() => () => stop.current?.abort(), []);
@@ -87,7 +88,7 @@ function Form() {
           </label>
         ))}
       </fieldset>
-      {draft.value.source === "file" ? <Choose wrong={wrong("source")} /> : <Prompts wrong={wrong("source")} wrongModel={wrong("model")} />}
+      {draft.value.source === "file" ? <Choose wrong={wrong("source")} over={over} /> : <Prompts wrong={wrong("source")} wrongModel={wrong("model")} />}
       <Options wrong={wrong} />
       <div class="wrong" role="alert">{fault && !(fault instanceof Fault) && fault.message}</div>
       {work ? <Working work={work} /> : <div><Button kind="main" type="submit" testId="batch-start">Start the batch</Button></div>}

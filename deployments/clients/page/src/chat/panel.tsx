@@ -56,7 +56,7 @@ export function Panel({ onClose }: { onClose: () => void }) {
           </select>
         </Field>
         <div class="dials">
-          {dials.map((dial) => <Number key={`${round} ${dial.name}`} dial={dial} values={values} onChange={setValues} />)}
+          {dials.map((dial) => <NumberField key={`${round} ${dial.name}`} dial={dial} values={values} onChange={setValues} />)}
           <Field label="Reasoning effort">
             <select value={values.reasoning_effort ?? ""} onChange={(event) => setValues(put(values, "reasoning_effort", event.currentTarget.value || undefined))}>
               <option value="">Default</option>
@@ -86,7 +86,7 @@ interface NumberProps {
   onChange: (values: Parameters) => void;
 }
 
-function Number({ dial: { name, label, hint, ...bounds }, values, onChange }: NumberProps) {
+function NumberField({ dial: { name, label, hint, ...bounds }, values, onChange }: NumberProps) {
   return (
     <Field label={label} {...(hint ? { hint } : {})}>
       <input

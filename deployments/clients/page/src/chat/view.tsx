@@ -10,6 +10,7 @@ import { Answer } from "./answer.js";
 import { Composer } from "./composer.js";
 import { announcement, regenerate, sent } from "./control.js";
 import { itemsOf, type Item } from "./item.js";
+import { conversations } from "./list.js";
 import { Outgoing, UserMessage } from "./message.js";
 import { outbox } from "./outbox.js";
 import { Panel } from "./panel.js";
@@ -23,8 +24,8 @@ const panel = signal(false);
 export function Chat() {
   const open = thread.value;
   const id = route.value.view === "chat" ? route.value.id : undefined;
-  const name = open?.conversation.value?.name || "New conversation";
-  useEffect(() => { document.title = id ? `${name} · Sluice` : "Sluice"; }, [id, name]);
+  const name = nameOf(open);
+  useEffect(() => { document.title = id ? `${name || "…"} · Sluice` : "Sluice"; }, [id, name]);
   if (open?.missing.value) return <Missing />;
   return (
     <>
@@ -38,6 +39,15 @@ export function Chat() {
       {panel.value && <Panel onClose={() => { panel.value = false; }} />}
     </>
   );
+}
+
+/** What the conversation is called; while it is read, what the list calls it. */
+function nameOf(open: Thread | undefined): string {
+  const fallback = "New conversation";
+  if (!open) return fallback;
+  const known = open.conversation.value ?? conversations.value.find(({ id }) => id === open.id);
+  if (known) return known.name || fallback;
+  return outbox.value.some(({ conversation }) => conversation === open.id) ? fallback : "";
 }
 
 function Missing() {
