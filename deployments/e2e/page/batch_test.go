@@ -51,7 +51,7 @@ func TestBatches_FromTheUploadToTheRetry(t *testing.T) {
 	g := gated(t)
 	p.until(`document.querySelector(` + quote(testID("batch-form")) + `) !== null`)
 	p.inspect("a new batch")
-	p.choose("questions.jsonl", line("a", quick)+line("b", "sim?fail=400&times=1&key="+t.Name())+line("c", g.model))
+	p.choose("questions.jsonl", line("a", quick)+line("b", failing())+line("c", g.model))
 	p.click(testID("batch-start"))
 	p.until(`location.hash.startsWith("#/batches/batch_")`)
 	id := strings.TrimPrefix(see[string](p, "location.hash"), "#/batches/")

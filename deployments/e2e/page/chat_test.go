@@ -173,7 +173,7 @@ func TestChat_QueuesAndInterrupts(t *testing.T) {
 func TestChat_SaysWhyThereIsNoAnswer(t *testing.T) {
 	t.Parallel()
 	i := common.get(t)
-	p, api, id := opens(t, i, "http://"+i.http, "sim?fail=400&times=1&key="+t.Name())
+	p, api, id := opens(t, i, "http://"+i.http, failing())
 	p.says("hello")
 	p.ends(completion.Failed)
 	p.until(last + `.textContent.includes("upstream_rejected")`)

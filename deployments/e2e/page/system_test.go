@@ -13,7 +13,7 @@ func TestSystem_ShowsTheInstallationAndTriesAgain(t *testing.T) {
 	i := start(t, newInstallation(t.TempDir()))
 	key := i.tenant(t, "submit,read,system")
 	api := i.client(t, key)
-	job, err := api.Submit(t.Context(), client.Submission{Request: []byte(`{"model":"sim?fail=400&times=1&key=` + t.Name() + `","messages":[{"role":"user","content":"hi"}]}`)})
+	job, err := api.Submit(t.Context(), client.Submission{Request: []byte(`{"model":"` + failing() + `","messages":[{"role":"user","content":"hi"}]}`)})
 	require.NoError(t, err)
 	for _, err := range api.Follow(t.Context(), job.ID, 0) {
 		require.NoError(t, err)

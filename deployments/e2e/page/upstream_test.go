@@ -73,6 +73,9 @@ func gated(t *testing.T) *gate {
 	return g
 }
 
+// failing is a model that fails once.
+func failing() string { return fmt.Sprintf("sim?fail=400&times=1&key=failing%d", model.keys.Add(1)) }
+
 // allow lets n deltas of each answer through, from its start.
 func (g *gate) allow(n int) {
 	g.mu.Lock()
