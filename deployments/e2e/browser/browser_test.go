@@ -13,7 +13,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"os/exec"
 	"testing"
 	"time"
 
@@ -22,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"sluice/deployments/internal/chromium"
 	"sluice/deployments/standalone"
 	"sluice/shared/client"
 )
@@ -39,34 +39,17 @@ const sideBySide = "8"
 
 func (s suite) Run() int {
 	flag.Parse()
-	path, err := find("chromium", "chromium-browser", "google-chrome")
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	tab, err := chromium.Open(ctx)
 	if err = errors.Join(err, flag.Set("test.parallel", sideBySide)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.WSURLReadTimeout(time.Minute))
-	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
-	defer stop()
-	ctx, cancel := chromedp.NewContext(allocator)
-	defer cancel()
-	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
-		fmt.Fprintln(os.Stderr, "start Chromium:", err)
-		return 1
-	}
-	browser = ctx
+	defer chromedp.Cancel(tab)
+	browser = tab
 	defer http.DefaultClient.CloseIdleConnections()
 	return s.M.Run()
-}
-
-// find returns the first of the programs that is installed.
-func find(names ...string) (string, error) {
-	for _, name := range names {
-		if path, err := exec.LookPath(name); err == nil {
-			return path, nil
-		}
-	}
-	return "", errors.New("these tests need Chromium in PATH; make test installs it")
 }
 
 // tab opens a tab that is closed with the test.

@@ -13,11 +13,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 	"go.uber.org/goleak"
 
+	"sluice/deployments/internal/chromium"
 	"sluice/deployments/internal/npm"
 )
 
@@ -85,27 +85,7 @@ func readAxe(ctx context.Context) error {
 }
 
 // open starts the browser, which ends with ctx.
-func open(ctx context.Context) error {
-	path, err := find("chromium", "chromium-browser", "google-chrome")
-	if err != nil {
-		return err
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.WSURLReadTimeout(time.Minute))
-	allocator, _ := chromedp.NewExecAllocator(ctx, options...)
-	browser, _ = chromedp.NewContext(allocator)
-	if err := chromedp.Do(browser, chromedp.Navigate("about:blank")); err != nil {
-		return fmt.Errorf("start Chromium: %w", err)
-	}
-	return nil
-}
-
-// find returns the first of the programs that is installed.
-func find(names ...string) (string, error) {
-	for _, name := range names {
-		if path, err := exec.LookPath(name); err == nil {
-			return path, nil
-		}
-	}
-	return "", errors.New("these tests need Chromium in PATH; make test installs it")
+func open(ctx context.Context) (err error) {
+	browser, err = chromium.Open(ctx)
+	return err
 }

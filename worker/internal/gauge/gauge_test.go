@@ -50,7 +50,7 @@ func TestGauge_Windows(t *testing.T) {
 		s.Quarter.FirstDelta = nil
 		require.Equal(t, completion.Yield{Cancelled: 1, Expired: 1, Retried: 1, OutputTokens: 5}, s.Quarter)
 
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // the fake clock passes the minute that is shown
 		s = lane(g, completion.LaneInteractive)
 		require.Zero(t, s.Minute)
 		require.EqualValues(t, 1, s.Quarter.Completed)
@@ -58,7 +58,7 @@ func TestGauge_Windows(t *testing.T) {
 		s = lane(g, completion.LaneInteractive)
 		require.EqualValues(t, 1, s.Minute.Completed)
 		require.EqualValues(t, 2, s.Quarter.Completed)
-		time.Sleep(15 * time.Minute)
+		time.Sleep(15 * time.Minute) // the fake clock passes the quarter of an hour that is shown
 		require.Zero(t, lane(g, completion.LaneInteractive).Quarter)
 		g.Ended(ended(completion.LaneInteractive, completion.Completed, ``, 0)) // where an old count stands
 		require.Equal(t, completion.Yield{Completed: 1}, lane(g, completion.LaneInteractive).Quarter)
@@ -125,7 +125,7 @@ func TestUpstream_States(t *testing.T) {
 		require.Equal(t, completion.UpstreamStatus{Name: "up", State: completion.UpstreamOK, Calls: 6, Errors: map[completion.Code]int64{
 			completion.CodeCut: 2, completion.CodeRateLimited: 1, completion.CodeUnreachable: 1, completion.CodeUpstreamRejected: 1,
 		}}, status())
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // the fake clock passes the minute that is shown
 		require.Equal(t, completion.UpstreamStatus{Name: "up", State: completion.UpstreamIdle}, status())
 	})
 }

@@ -268,14 +268,14 @@ func TestThrottle_State(t *testing.T) {
 			waiting.Go(func() {
 				p, err := th.Enter(t.Context())
 				require.NoError(t, err)
-				time.Sleep(time.Second) // it takes its time
+				time.Sleep(time.Second) // on the fake clock its call takes a second
 				_, _ = p.Took(nil)
 				p.Leave()
 			})
 		}
 		synctest.Wait()
 		require.Equal(t, 3, th.State().Waiting)
-		time.Sleep(1500 * time.Millisecond) // two run
+		time.Sleep(1500 * time.Millisecond) // on the fake clock: the pause of a second is over, and two calls are half done
 		require.Equal(t, &completion.Throttle{Limit: 2, Waiting: 1}, th.State())
 		waiting.Wait()
 		for range 8 {

@@ -1,0 +1,41 @@
+// Package chromium starts the browser of the tests that need a real one.
+package chromium
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// names are those by which systems call it.
+var names = []string{"chromium", "chromium-browser", "google-chrome"}
+
+// Open starts a Chromium without a window, and returns a context of package chromedp for its first tab. It ends with ctx, or
+// by chromedp.Cancel, which also waits for it.
+func Open(ctx context.Context) (context.Context, error) {
+	path, err := find()
+	if err != nil {
+		return nil, err
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.WSURLReadTimeout(time.Minute))
+	allocator, _ := chromedp.NewExecAllocator(ctx, options...)
+	browser, _ := chromedp.NewContext(allocator)
+	if err := chromedp.Do(browser, chromedp.Navigate("about:blank")); err != nil {
+		return nil, fmt.Errorf("start Chromium: %w", err)
+	}
+	return browser, nil
+}
+
+func find() (string, error) {
+	for _, name := range names {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	return "", errors.New("these tests need Chromium in PATH; make test installs it")
+}
