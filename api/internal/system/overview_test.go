@@ -75,17 +75,20 @@ func TestCounter(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- c.Run(ctx) }()
 		time.Sleep(10 * time.Second) // the fake clock passes ten times of writing
+		synctest.Wait()
 		require.Zero(t, s.calls)
 		for range 5 {
 			c.Add(completion.LaneInteractive, 1)
 		}
 		c.Add(completion.LaneBatch, 7)
 		time.Sleep(2 * time.Second) // the fake clock passes the next time of writing
+		synctest.Wait()
 		require.Equal(t, map[completion.Lane]int64{completion.LaneInteractive: 5, completion.LaneBatch: 7}, s.total)
 		require.Equal(t, 2, s.calls)
 		s.err = errors.New("away")
 		c.Add(completion.LaneBatch, 7)
 		time.Sleep(2 * time.Second) // the fake clock passes the next time of writing
+		synctest.Wait()
 		s.err = nil
 		c.Add(completion.LaneInteractive, 1)
 		stop()
