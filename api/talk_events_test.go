@@ -125,6 +125,7 @@ func TestConfig_Chat(t *testing.T) {
 func TestConversation_Refusals(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
+	require.NoError(t, s.back.Store.SetModels(t.Context(), completion.ModelList{Upstream: "u", SeenAt: time.Now()}))
 	c := s.converse(t, `{"parameters":{"model":"m"}}`)
 	for name, r := range map[string]struct {
 		method, path, body string

@@ -28,6 +28,8 @@ const (
 	pause = time.Second
 	// askLimit bounds how long the store is waited for.
 	askLimit = 2 * time.Second
+	// firstLimit is how long a first list is waited for.
+	firstLimit = 3 * time.Second
 	// longest is how much of an unknown name an error repeats, in bytes.
 	longest = 256
 )
@@ -64,13 +66,27 @@ func (c *Catalog) Check(ctx context.Context, model string) error {
 	return unknown(model)
 }
 
-// First returns the first of the models that are listed. ok is false while none is, or while that is not known.
-func (c *Catalog) First(ctx context.Context) (model string, ok bool) {
-	v, err := c.view(ctx, fresh)
-	if err != nil || len(v.models) == 0 {
-		return "", false
+// First returns the first of the models that are listed; "" if upstreams list none. Of an installation that has just started
+// it waits for a moment until a worker has said what there is. Its error is a service_unavailable *completion.Error.
+func (c *Catalog) First(ctx context.Context) (model string, err error) {
+	for age, until := fresh, time.Now().Add(firstLimit); ; age = pause {
+		v, err := c.view(ctx, age)
+		switch {
+		case err != nil:
+			return "", completion.NewError(completion.CodeUnavailable, "").Because(err)
+		case len(v.models) > 0:
+			return gjson.GetBytes(v.models[0], "id").String(), nil
+		case len(v.lists) > 0:
+			return "", nil
+		case time.Now().After(until):
+			return "", completion.NewError(completion.CodeUnavailable, "No worker has said yet which models there are; name one, or try again.")
+		}
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-time.After(pause / 4):
+		}
 	}
-	return gjson.GetBytes(v.models[0], "id").String(), true
 }
 
 func unknown(model string) error {

@@ -86,6 +86,9 @@ func (s *counter) Models(_ context.Context, _ time.Time, known ...string) ([]com
 	defer s.mu.Unlock()
 	s.asked++
 	l := s.list
+	if l.Upstream == "" {
+		return nil, s.err
+	}
 	for _, k := range known {
 		if k == l.Digest {
 			s.spare++
@@ -153,4 +156,25 @@ func TestCatalog_FindsWhatWasAdded(t *testing.T) {
 		require.NoError(t, err)
 		require.JSONEq(t, `{"id":"b"}`, string(out.Body.raw))
 	})
+}
+
+func TestCatalog_First(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &counter{}
+		c := New(s, true)
+		_, err := c.First(t.Context())
+		require.Equal(t, completion.CodeUnavailable, completion.AsError(err).Code, "nobody has said anything")
+		time.AfterFunc(time.Second, func() { s.set(`[{"id":"b"},{"id":"a"}]`) })
+		first, err := c.First(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, "a", first, "it was worth waiting for")
+	})
+}
+
+func TestCatalog_First_NotListed(t *testing.T) {
+	t.Parallel()
+	first, err := New(setup(t, listOf("a", "")), true).First(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, first)
 }

@@ -129,7 +129,6 @@ func (f *file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("ETag", `"`+tag+`"`)
 	if f.policy != "" {
 		h.Set("Content-Security-Policy", f.policy)
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	}
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body)) // the ETag tells versions apart, not a time
 }

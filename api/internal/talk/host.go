@@ -34,7 +34,7 @@ type Bell interface {
 // Models knows which models there are.
 type Models interface {
 	Check(ctx context.Context, model string) error
-	First(ctx context.Context) (model string, ok bool)
+	First(ctx context.Context) (model string, err error)
 }
 
 // Parts are what a Host is made of. All are required.
@@ -72,12 +72,10 @@ func (h *Host) parameters(ctx context.Context, c *completion.Conversation, asked
 	if p.Model != "" {
 		return p, nil
 	}
-	first, ok := h.p.Models.First(ctx)
-	if !ok {
-		return p, completion.Invalid("parameters.model", "Say which model is to answer: it is not known which ones there are.")
+	if p.Model, err = h.p.Models.First(ctx); err == nil && p.Model == "" {
+		err = completion.Invalid("parameters.model", "Say which model is to answer: the upstream does not tell which ones there are.")
 	}
-	p.Model = first
-	return p, nil
+	return p, err
 }
 
 // check refuses a job for a model that is not served, unless it repeats one (I7).

@@ -1,6 +1,7 @@
 package page_test
 
 import (
+	"net"
 	"strings"
 	"testing"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 
+	"sluice/deployments/internal/chromium"
 	"sluice/shared/client"
 	"sluice/shared/completion"
 	"sluice/shared/modelsim"
@@ -68,6 +70,23 @@ func TestChat_StreamsMarkdown(t *testing.T) {
 // captureCopies keeps what the page copies, which a browser without a window has no place for.
 func (p *tab) captureCopies() {
 	see[bool](p, `(navigator.clipboard.writeText = async (text) => { window.copied = text; }, true)`)
+}
+
+// Browsers keep some of what they can do from pages that come over plain HTTP, unless it is from this machine.
+func TestChat_PlainHTTP(t *testing.T) {
+	t.Parallel()
+	i := common.get(t)
+	_, port, err := net.SplitHostPort(i.http)
+	require.NoError(t, err)
+	p, api, id := opens(t, i, "http://"+net.JoinHostPort(chromium.Elsewhere, port), quick)
+	require.False(t, see[bool](p, `window.isSecureContext`))
+	p.tolerate() // the WebSocket is for pages of this machine
+	p.says("hello")
+	p.ends(completion.Completed)
+	m := p.shows(api, id)
+	see[bool](p, `(document.addEventListener("copy", () => { window.copied = document.activeElement.value; }), true)`)
+	p.click(`button[aria-label="Copy answer"]`)
+	p.until(`window.copied === ` + quote(m.Text()))
 }
 
 func TestChat_I9_Stop(t *testing.T) {

@@ -14,6 +14,10 @@ import (
 // names are those by which systems call it.
 var names = []string{"chromium", "chromium-browser", "google-chrome"}
 
+// Elsewhere is a name of this machine that the browser does not know for it: what comes from there over plain HTTP is not a
+// secure context to it.
+const Elsewhere = "elsewhere.test"
+
 // Open starts a Chromium without a window, and returns a context of package chromedp for its first tab. It ends with ctx, or
 // by chromedp.Cancel, which also waits for it.
 func Open(ctx context.Context) (context.Context, error) {
@@ -22,7 +26,8 @@ func Open(ctx context.Context) (context.Context, error) {
 		return nil, err
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.WSURLReadTimeout(time.Minute))
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.WSURLReadTimeout(time.Minute),
+		chromedp.Flag("host-resolver-rules", "MAP "+Elsewhere+" 127.0.0.1"))
 	allocator, _ := chromedp.NewExecAllocator(ctx, options...)
 	browser, _ := chromedp.NewContext(allocator)
 	if err := chromedp.Do(browser, chromedp.Navigate("about:blank")); err != nil {

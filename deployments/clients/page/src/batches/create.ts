@@ -1,4 +1,5 @@
 import { SluiceError, type Batch } from "@sluice/client";
+import { newKey } from "../key.js";
 import { call } from "../session.js";
 import { clear, draft, file } from "./draft.js";
 import { fileOf, maxBytes, metadataOf, promptsOf } from "./input.js";
@@ -63,7 +64,7 @@ function labels(): Record<string, string> {
 }
 
 function keyOf(body: string): string {
-  if (once?.body !== body) once = { body, key: Array.from(crypto.getRandomValues(new Uint8Array(16)), (n) => n.toString(16).padStart(2, "0")).join("") };
+  if (once?.body !== body) once = { body, key: newKey() };
   return once.key;
 }
 

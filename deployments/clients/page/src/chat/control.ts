@@ -1,5 +1,6 @@
 import { effect, signal, untracked } from "@preact/signals";
 import { SluiceError, type Conversation, type JobState, type Parameters, type Policy } from "@sluice/client";
+import { newKey } from "../key.js";
 import { go, route } from "../route.js";
 import { access, client } from "../session.js";
 import { confirm } from "../ui/confirm.js";
@@ -149,7 +150,7 @@ export async function change(system: string | undefined, parameters: Parameters)
 }
 
 export async function clone(id: string): Promise<void> {
-  await doing(client.peek().conversations.clone(id, { idempotencyKey: crypto.randomUUID() }).then((made) => {
+  await doing(client.peek().conversations.clone(id, { idempotencyKey: newKey() }).then((made) => {
     noteConversation(made);
     go({ view: "chat", id: made.id });
     toast("This is the copy.");

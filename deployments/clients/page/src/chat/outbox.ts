@@ -1,6 +1,7 @@
 import { signal } from "@preact/signals";
 import { SluiceError, type Content, type Parameters, type Policy, type Turn } from "@sluice/client";
 import { backOff, pause } from "@sluice/client/wait";
+import { newKey } from "../key.js";
 import { client } from "../session.js";
 
 const place = "sluice.outbox";
@@ -44,7 +45,7 @@ export function openOutbox(listener: Hooks): void {
 
 /** Sends; it is tried until the server has taken or refused it. */
 export function send(sending: Omit<Sending, "key">): void {
-  keep([...outbox.peek(), { ...sending, key: crypto.randomUUID() }]);
+  keep([...outbox.peek(), { ...sending, key: newKey() }]);
   work();
 }
 

@@ -23,7 +23,21 @@ async function write(text: string): Promise<boolean> {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
+    if (writeSelected(text)) return true;
     toast("The browser does not let this page copy.", { bad: true });
     return false;
   }
+}
+
+/** The old way, which is all that there is for a page that comes over plain HTTP. */
+function writeSelected(text: string): boolean {
+  const focused = document.activeElement, area = document.createElement("textarea");
+  area.value = text;
+  area.className = "hidden";
+  document.body.append(area);
+  area.select();
+  const done = document.execCommand("copy");
+  area.remove();
+  if (focused instanceof HTMLElement) focused.focus();
+  return done;
 }
