@@ -113,8 +113,28 @@ func utterance(v gjson.Result, path string) error {
 		return completion.Invalid(path, "A message's content must not be empty.")
 	}
 	for i, part := range parts {
-		if kind := part.Get("type"); !part.IsObject() || kind.Type != gjson.String || kind.Str == "" {
-			return completion.Invalid(path+"["+strconv.Itoa(i)+"]", "A part must be an object with a type.")
+		if err := piece(part, path+"["+strconv.Itoa(i)+"]"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// piece checks one part of what somebody says. One that no upstream could read would fail all turns that come after it, too;
+// of kinds that are not known here, nobody but the upstream knows.
+func piece(part gjson.Result, path string) error {
+	kind := part.Get("type")
+	if !part.IsObject() || kind.Type != gjson.String || kind.Str == "" {
+		return completion.Invalid(path, "A part must be an object with a type.")
+	}
+	switch kind.Str {
+	case "text":
+		if part.Get("text").Type != gjson.String {
+			return completion.Invalid(path+".text", "The text of a part must be a string.")
+		}
+	case "image_url":
+		if url := part.Get("image_url.url"); url.Type != gjson.String || url.Str == "" {
+			return completion.Invalid(path+".image_url.url", "An image must have a url, a string.")
 		}
 	}
 	return nil

@@ -14,7 +14,7 @@ import { Spinner } from "./ui/piece.js";
 import { Toasts } from "./ui/toast.js";
 
 export function App() {
-  if (access.value === "out") return <SignIn />;
+  if (access.value === "out") return <><Banner /><SignIn /></>;
   if (access.value === "unknown") return <Banner />;
   return (
     <div class={drawer.value ? "shell drawer-open" : "shell"}>

@@ -33,14 +33,17 @@ async function watched(input: RequestInfo | URL, init?: RequestInit): Promise<Re
   }
   if (away.has(answer.status)) lost();
   else noteReached(true);
-  if (answer.status === 401 && sent === key.peek()) {
-    if (sent) refusal.value = "This key is not taken.";
-    refused = sent;
-    localStorage.removeItem(place);
-    key.value = undefined;
-    access.value = "out";
-  }
+  if (answer.status === 401 && sent === key.peek()) refuse(sent);
   return answer;
+}
+
+/** Asks for another key. */
+function refuse(sent: string | undefined): void {
+  if (sent) refusal.value = "This key is not taken.";
+  refused = sent;
+  localStorage.removeItem(place);
+  key.value = undefined;
+  access.value = "out";
 }
 
 const away = new Set([502, 503, 504]); // what a proxy says in a server's place, and a server without its database
@@ -79,8 +82,13 @@ const needsKey = document.documentElement.dataset["keys"] !== "off";
 
 /** Asks the server whether what we have is enough. */
 export async function enter(): Promise<void> {
-  if (needsKey && !key.peek()) {
+  const secret = key.peek();
+  if (needsKey && !secret) {
     access.value = "out";
+    return;
+  }
+  if (secret && !/^[ -~]+$/.test(secret)) { // no header can hold it, so that no server could refuse it
+    refuse(secret);
     return;
   }
   try {

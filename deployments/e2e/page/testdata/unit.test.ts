@@ -41,6 +41,23 @@ test("another text is read from its start", () => {
   assert.deepEqual(shape(blocks.read("other", false)), [["paragraph", "other"]]);
 });
 
+test("what is nested too deep is shown as it was written", () => {
+  for (const mark of ["> ", "- ", "1. ", "*a **b "]) {
+    for (const levels of [150, 5000]) {
+      const text = mark.repeat(levels) + "deep";
+      const pieces = new Blocks().read(`${text}\n\nafter`, true);
+      assert.ok(pieces.length <= 2);
+      for (const { token } of pieces) assert.ok(depth(token) <= 100, `${levels} times ${mark}`);
+      assert.ok(pieces.map(({ token }) => token.raw).join("").includes("deep"));
+    }
+  }
+});
+
+function depth(token: object): number {
+  const { tokens = [], items = [] } = token as { tokens?: object[]; items?: object[] };
+  return Math.max(0, ...[...tokens, ...items].map((one) => 1 + depth(one)));
+}
+
 test("character references that mean nothing stay", () => {
   assert.equal(plain("&lt;b&gt; &amp;amp; &#65;&#x42; &nothing; &constructor; &#0; &"), "<b> &amp; AB &nothing; &constructor; \ufffd &");
 });
