@@ -20,7 +20,7 @@ func members(object gjson.Result, at string, known map[string]func(v gjson.Resul
 		case seen[k.Str]:
 			err = completion.Invalid(join(at, k.Str), "The field %q is given twice.", Shorten(k.Str))
 		case !ok:
-			err = completion.Invalid(join(at, k.Str), "The field %q is unknown; there are %s.", Shorten(k.Str), strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+			err = completion.Invalid(join(at, k.Str), "The field %q is unknown; there %s.", Shorten(k.Str), are(slices.Sorted(maps.Keys(known))))
 		case v.Type != gjson.Null:
 			err = read(v)
 		}
@@ -28,6 +28,13 @@ func members(object gjson.Result, at string, known map[string]func(v gjson.Resul
 		return err == nil
 	})
 	return err
+}
+
+func are(names []string) string {
+	if len(names) == 0 {
+		return "is none"
+	}
+	return "are " + strings.Join(names, ", ")
 }
 
 // text reads a string of at most so many characters into to, which is set whenever it is there.

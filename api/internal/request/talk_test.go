@@ -108,6 +108,12 @@ func TestParse_Talk(t *testing.T) {
 	}
 }
 
+func TestParse_Talk_Nothing(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, request.ParseNothing([]byte(`{}`)))
+	require.ErrorContains(t, request.ParseNothing([]byte(`{"x":1}`)), `The field "x" is unknown; there is none.`)
+}
+
 func TestParse_Talk_Values(t *testing.T) {
 	t.Parallel()
 	turn, err := request.ParseTurn([]byte(`{"content": "hi", "parameters":{"stop":[],"temperature":0}}`))

@@ -65,14 +65,23 @@ func TestSide_ShowsMore(t *testing.T) {
 	t.Parallel()
 	i := common.get(t)
 	p, api, _ := sees(t, i, "#/")
-	for n := range 45 {
-		_, err := api.CreateConversation(t.Context(), client.ConversationCreation{Name: fmt.Sprint("No. ", n)})
+	create := func(name string) {
+		_, err := api.CreateConversation(t.Context(), client.ConversationCreation{Name: name})
 		require.NoError(t, err)
 	}
+	for n := range 105 {
+		create(fmt.Sprint("No. ", n))
+	}
 	p.do(chromedp.Reload())
-	p.until(count("nav.conversations li") + ` === 40`)
-	p.presses("nav.conversations", "Show more")
-	p.until(count("nav.conversations li") + ` === 45`)
+	for _, n := range []int{40, 80} {
+		p.until(count("nav.conversations li") + fmt.Sprint(" === ", n))
+		p.presses("nav.conversations", "Show more")
+	}
+	p.until(count("nav.conversations li") + ` === 105`)
+	create("No. 105")
+	see[bool](p, `dispatchEvent(new Event("online"))`) // it looks again
+	p.until(`document.querySelector("nav.conversations li")?.innerText.includes("No. 105")`)
+	require.GreaterOrEqual(t, see[int](p, count("nav.conversations li")), 105, "the place is kept")
 }
 
 // Another tenant's key finds nothing, not even where it is told to look.

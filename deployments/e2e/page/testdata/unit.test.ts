@@ -1,7 +1,7 @@
 // What of the page needs no browser. It is bundled with the page's sources and run by node --test.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { itemsOf } from "../src/chat/item.js";
+import { isText, itemsOf } from "../src/chat/item.js";
 import { Blocks } from "../src/markdown/blocks.js";
 import { plain } from "../src/markdown/entity.js";
 
@@ -60,6 +60,11 @@ function depth(token: object): number {
 
 test("character references that mean nothing stay", () => {
   assert.equal(plain("&lt;b&gt; &amp;amp; &#65;&#x42; &nothing; &constructor; &#0; &"), "<b> &amp; AB &nothing; &constructor; \ufffd &");
+});
+
+test("what has parts that are no text is not written anew", () => {
+  assert.ok(isText("a") && isText([{ type: "text", text: "a" }]));
+  assert.ok(!isText([{ type: "text", text: "a" }, { type: "image_url", image_url: { url: "data:," } }]));
 });
 
 test("what is on its way comes where it will be", () => {

@@ -5,6 +5,7 @@ import { drawer } from "../shell.js";
 import { Button, IconButton } from "../ui/button.js";
 import { editing, say, stopCurrent } from "./control.js";
 import { draftOf, keepDraft } from "./draft.js";
+import { isText } from "./item.js";
 import { ModelChoice } from "./model.js";
 import { suggestions } from "./suggest.js";
 import { thread } from "./thread.js";
@@ -79,7 +80,7 @@ function press(event: KeyboardEvent, submit: (interrupt?: boolean) => void): voi
     submit(event.ctrlKey || event.metaKey);
   } else if (event.key === "ArrowUp" && text.peek() === "") {
     const last = thread.peek()?.messages.peek().findLast(({ role }) => role === "user");
-    if (!last) return;
+    if (!last || !isText(last.content)) return;
     event.preventDefault();
     editing.value = last.id;
   }

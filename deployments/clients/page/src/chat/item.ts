@@ -27,3 +27,8 @@ export function textOf(content: Content | null | undefined): string {
   if (typeof content === "string") return content;
   return (content ?? []).map((part) => typeof part["text"] === "string" ? part["text"] : `[${String(part["type"])}]`).join("\n");
 }
+
+/** Whether text is all there is, so that it can be written anew without losing anything. */
+export function isText(content: Content | null | undefined): boolean {
+  return typeof content === "string" || (content ?? []).every((part) => part["type"] === "text");
+}

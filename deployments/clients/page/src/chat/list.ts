@@ -3,6 +3,7 @@ import { SluiceError, type Conversation } from "@sluice/client";
 import { client } from "../session.js";
 
 const pageSize = 40;
+const mostAtOnce = 100; // that the server gives
 const pace = 20_000; // milliseconds between two looks at a list that nothing was heard of
 
 /** The conversations in the side bar, latest activity first. */
@@ -40,11 +41,17 @@ export async function refresh(): Promise<void> {
 async function read(): Promise<void> {
   const mine = ++wanted, q = words.peek().trim();
   try {
-    const limit = Math.min(100, Math.max(pageSize, conversations.peek().length));
-    const page = await client.peek().conversations.list({ limit, q: q || undefined });
-    if (mine !== wanted) return;
-    conversations.value = page.data;
-    more.value = page.has_more;
+    const shown = conversations.peek().length, found = new Map<string, Conversation>();
+    for (let on = true, after: string | undefined; on;) { // as many as are shown, or somebody who has gone far down would lose the place
+      const limit = Math.min(mostAtOnce, Math.max(pageSize, shown - found.size));
+      const page = await client.peek().conversations.list({ limit, after, q: q || undefined });
+      if (mine !== wanted) return;
+      for (const one of page.data) if (!found.has(one.id)) found.set(one.id, one);
+      more.value = page.has_more;
+      after = page.data.at(-1)?.id;
+      on = page.has_more && found.size < shown;
+    }
+    conversations.value = [...found.values()];
     loaded.value = true;
   } catch (error) {
     if (!(error instanceof SluiceError)) throw error; // the banner says that the server is away

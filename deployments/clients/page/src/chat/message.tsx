@@ -4,7 +4,7 @@ import { Button, IconButton } from "../ui/button.js";
 import { CopyButton } from "../ui/copy.js";
 import { Spinner } from "../ui/piece.js";
 import { choose, edit, editing } from "./control.js";
-import { textOf } from "./item.js";
+import { isText, textOf } from "./item.js";
 import { discard, sendAgain, type Sending } from "./outbox.js";
 import { putBack } from "./composer.js";
 
@@ -18,7 +18,7 @@ export function UserMessage({ message }: { message: ConversationMessage }) {
       <div class="actions">
         <Branches message={message} />
         <CopyButton label="Copy message" text={() => text} />
-        <IconButton label="Edit message" icon="edit" size={15} onClick={() => { editing.value = message.id; }} />
+        {isText(message.content) && <IconButton label="Edit message" icon="edit" size={15} onClick={() => { editing.value = message.id; }} />}
       </div>
     </article>
   );
