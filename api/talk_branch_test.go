@@ -117,7 +117,8 @@ func TestConversation_Change(t *testing.T) {
 	require.Equal(t, changed.Raw, s.ok(t, http.MethodPatch, c, `{"name":"Née"}`).Raw, "nothing has changed")
 	turn := s.turn(t, c, `{"content":"Straße, very LOUD"}`)
 	s.reply(t, turn.Get("id").Str, "an Answer")
-	s.refused(t, http.StatusConflict, "system_message_fixed", http.MethodPatch, c, `{"system":"T","name":"x"}`)
+	told := s.refused(t, http.StatusConflict, "system_message_fixed", http.MethodPatch, c, `{"system":"T","name":"x"}`)
+	require.Equal(t, "system", told.Get("param").Str)
 	require.Equal(t, "Née", s.ok(t, http.MethodPatch, c, `{"system":"S"}`).Get("name").Str)
 	s.settled(t, c, turn.Get("id").Str)
 	for query, want := range map[string]string{

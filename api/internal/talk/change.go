@@ -41,7 +41,9 @@ func (h *Host) Create(ctx context.Context, tenant string, body intake.Body, aske
 func (h *Host) Change(ctx context.Context, ref completion.Ref, asked request.Change) (completion.Conversation, error) {
 	return h.change(ctx, ref, func(ctx context.Context, t *store.Talk) error {
 		if asked.System != nil && *asked.System != t.System && t.Seq > 0 {
-			return completion.NewError(completion.CodeSystemFixed, "")
+			fixed := completion.NewError(completion.CodeSystemFixed, "")
+			fixed.Param = "system"
+			return fixed
 		}
 		apply(&asked, &t.Conversation)
 		if asked.Branch == nil {
