@@ -2,9 +2,12 @@ package e2e_test
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -75,7 +78,6 @@ func TestBatchCLI(t *testing.T) {
 	t.Run("Run_CSV", i.batchOfCSV)
 	t.Run("Run_LinesFail_Retry", i.batchFails)
 	t.Run("Run_Invalid", i.batchInvalid)
-	t.Run("Run_InterruptLeaves_ResumeFetches", i.batchLeft)
 	t.Run("Pause_Resume_Cancel", i.batchPaused)
 }
 
@@ -167,16 +169,32 @@ func (i *installation) batchInvalid(t *testing.T) {
 	require.NoFileExists(t, filepath.Join(d.dir, "in.out.jsonl.sluice"))
 }
 
-func (i *installation) batchLeft(t *testing.T) {
+// Whoever follows a batch may leave it, or die, and come back: here before the upstream has answered more than a few lines.
+func TestBatchCLI_InterruptLeaves_ResumeFetches(t *testing.T) {
 	t.Parallel()
+	const lines, early = 40, 4
+	sim, later, asked := modelsim.New(modelsim.Config{}), make(chan struct{}), atomic.Int32{}
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && asked.Add(1) > early {
+			select {
+			case <-later:
+			case <-r.Context().Done():
+			}
+		}
+		sim.ServeHTTP(w, r)
+	}))
+	t.Cleanup(upstream.Close)
+	i := newInstallation(t, "OPENAI_BASE_URL="+upstream.URL+"/v1", "SLUICE_UPSTREAM_HEADER=10m")
+	i.program = filepath.Join(plainPrograms(t), "sluice")
+	i.up(t)
 	d := i.desk(t)
 	var in strings.Builder
-	for n := range 40 {
-		in.WriteString(chatLine(fmt.Sprint(n), "sim?tps=20&tokens=200", fmt.Sprint(n)))
+	for n := range lines {
+		in.WriteString(chatLine(fmt.Sprint(n), "sim?tps=0", fmt.Sprint(n)))
 	}
 	d.write(t, "in.jsonl", in.String())
 	first := d.batch("run", "in.jsonl", "-o", "out.jsonl").start(t)
-	first.await(t, `/40 lines`)
+	first.await(t, `validating|/40 lines`)
 	first.signal(t, syscall.SIGINT)
 	require.Equal(t, 130, first.code(t), "%s", first)
 	require.Contains(t, first.err.String(), "goes on by itself. To follow it again:\n  sluice batch run in.jsonl -o out.jsonl --resume --api "+i.url+"\n")
@@ -185,14 +203,15 @@ func (i *installation) batchLeft(t *testing.T) {
 	again := d.batch("run", "in.jsonl", "-o", "out.jsonl").run(t)
 	require.Equal(t, 2, again.code(t), "%s", again)
 	second := d.batch("run", "in.jsonl", "-o", "out.jsonl", "--resume").start(t)
-	second.await(t, `/40 lines`)
+	second.await(t, `validating|/40 lines`)
 	second.kill()
+	close(later)
 	d.batch("run", "in.jsonl", "-o", "out.jsonl", "--resume").succeed(t)
-	require.Len(t, d.rows(t, "out.jsonl"), 40)
+	require.Len(t, d.rows(t, "out.jsonl"), lines)
 	require.NoFileExists(t, filepath.Join(d.dir, "out.jsonl.sluice"))
 	b, err := i.api(t).Batch(t.Context(), id)
 	require.NoError(t, err)
-	require.Equal(t, completion.Counts{Total: 40, Completed: 40}, b.Counts)
+	require.Equal(t, completion.Counts{Total: lines, Completed: lines}, b.Counts)
 }
 
 func (i *installation) batchPaused(t *testing.T) {
