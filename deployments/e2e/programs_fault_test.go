@@ -65,7 +65,7 @@ func TestAPI_I3_DiesWhileItStreams(t *testing.T) {
 	c := startCluster(t, 0, 1)
 	addr := freeAddr(t)
 	a := c.startAPI(t, addr)
-	job := a.submit(t, "tps=40&tokens=480") // long enough for an api to start twice on a busy machine
+	job := a.submit(t, "tps=15&tokens=180") // long enough for an api to start twice on a busy machine
 	sse, tcp := a.sse(t, job, 0), native(t, job, job.Stream.NATSURL, 0)
 	sse.spoke(t, 1)
 	a.kill()
