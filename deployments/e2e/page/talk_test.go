@@ -90,8 +90,8 @@ func (p *tab) ends(state completion.State) {
 // the first has the role alone.
 func (p *tab) hears(deltas int) {
 	p.t.Helper()
-	p.until(count(asked+" .bubble") + ` > 0`)
-	question := see[string](p, `[...document.querySelectorAll(`+quote(asked+" .bubble")+`)].at(-1).textContent`)
+	p.until(`(window.asked = [...document.querySelectorAll(` + quote(asked+" .bubble") + `)].at(-1)?.textContent)`) // it moves when the server has taken it
+	question := see[string](p, `window.asked`)
 	said := modelsim.AnswerOf(deltas-1, question)
 	p.until(last + `?.dataset.state === "running" && ` + spoken + ` === ` + quote(bare(said)))
 }
