@@ -116,9 +116,11 @@ export async function stop(answer: string): Promise<void> {
   }
 }
 
-/** Ends the answer that is being written. */
+/** Ends the answer that is being written: the one that is heard, of which the conversation may not say so yet. */
 export function stopCurrent(): boolean {
-  const [first] = thread.peek()?.conversation.peek()?.live ?? [];
+  const open = thread.peek();
+  const heard = [...open?.lives.peek() ?? []].find(([, live]) => !live.over)?.[0];
+  const first = heard ?? open?.conversation.peek()?.live[0];
   if (first) void stop(first);
   return first !== undefined;
 }
