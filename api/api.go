@@ -121,6 +121,7 @@ type API struct {
 	back     *backend.Backend
 	blobs    blob.Store
 	counter  *system.Counter
+	core     core
 	log      *slog.Logger
 	listener net.Listener
 	server   *http.Server
@@ -142,7 +143,12 @@ func New(c Config, back *backend.Backend, log *slog.Logger) (*API, error) {
 	}
 	stopping, hangUp := context.WithCancelCause(context.Background())
 	counter := system.NewCounter(back.Queue, log)
-	routes, err := routes(stopping, c, back, blobs, counter.Add, log)
+	inner, err := c.core(back, counter.Add, log)
+	if err != nil {
+		hangUp(err)
+		return nil, err
+	}
+	routes, err := routes(stopping, c, back, blobs, inner, log)
 	if err != nil {
 		hangUp(err)
 		return nil, err
@@ -152,7 +158,7 @@ func New(c Config, back *backend.Backend, log *slog.Logger) (*API, error) {
 		hangUp(err)
 		return nil, fmt.Errorf("listen for HTTP on %s (set SLUICE_HTTP_ADDR to use another address): %w", c.HTTPAddr, err)
 	}
-	a := &API{config: c, back: back, blobs: blobs, counter: counter, log: log, listener: listener, hangUp: hangUp}
+	a := &API{config: c, back: back, blobs: blobs, counter: counter, core: inner, log: log, listener: listener, hangUp: hangUp}
 	if c.TLSCert != "" {
 		if a.listener, err = secure(listener, c.TLSCert, c.TLSKey); err != nil {
 			hangUp(err)

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 
-	"sluice/api/internal/catalog"
 	"sluice/api/internal/conductor"
 )
 
@@ -11,7 +10,7 @@ import (
 func (a *API) conduct(ctx context.Context) error {
 	return conductor.New(conductor.Parts{
 		Store: counted{a.back.Store, a.counter.Add}, Queue: a.back.Queue, Events: a.back.Log, Bell: a.back.Bell, Files: a.blobs,
-		Models: catalog.New(a.back.Store, a.config.UnknownModels == PassUnknown),
+		Models: a.core.models,
 		Limits: a.back.Limit, Log: a.log,
 	}, conductor.Config{}).Run(ctx)
 }

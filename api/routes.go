@@ -28,6 +28,7 @@ import (
 	"sluice/api/internal/responses"
 	"sluice/api/internal/site"
 	"sluice/api/internal/system"
+	"sluice/api/internal/talk"
 	"sluice/api/internal/viewer"
 	"sluice/api/internal/webhooks"
 	"sluice/shared/backend"
@@ -35,8 +36,8 @@ import (
 	"sluice/shared/credential"
 )
 
-// routes builds the whole HTTP surface, and tells accepted of each job that it takes. Event streams end when stopping does.
-func routes(stopping context.Context, c Config, back *backend.Backend, blobs blob.Store, accepted func(lane completion.Lane, n int), log *slog.Logger) (http.Handler, error) {
+// routes builds the whole HTTP surface. Event streams end when stopping does.
+func routes(stopping context.Context, c Config, back *backend.Backend, blobs blob.Store, inner core, log *slog.Logger) (http.Handler, error) {
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Sluice", Version)
 	config.Info.Description = "Queues LLM completions, streams them while they are generated, and keeps the answers."
@@ -49,7 +50,7 @@ func routes(stopping context.Context, c Config, back *backend.Backend, blobs blo
 	guard := access.New(back.Store, open, log)
 	api.UseMiddleware(guard.Middleware)
 	access.Describe(api.OpenAPI())
-	if err := c.faces(stopping, api, guard, back, blobs, accepted, log); err != nil {
+	if err := c.faces(stopping, api, guard, back, blobs, inner, log); err != nil {
 		return nil, err
 	}
 	registerHealth(api, back.Ready, log)
@@ -70,13 +71,8 @@ func routes(stopping context.Context, c Config, back *backend.Backend, blobs blo
 }
 
 // faces registers what clients use, all over one intake.
-func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guard, back *backend.Backend, blobs blob.Store, accepted func(lane completion.Lane, n int), log *slog.Logger) error {
-	in := c.intake(back, accepted, log)
-	models := catalog.New(back.Store, c.UnknownModels == PassUnknown)
-	host, err := c.host(in, models, back, log)
-	if err != nil {
-		return err
-	}
+func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guard, back *backend.Backend, blobs blob.Store, inner core, log *slog.Logger) error {
+	in, models := inner.intake, inner.models
 	door, err := c.door()
 	if err != nil {
 		return err
@@ -92,7 +88,7 @@ func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guar
 	batches.Register(api, batches.Parts{
 		Intake: in, Store: back.Store, Blobs: blobs, Bell: back.Bell, Limits: back.Limit, Follow: follower, Door: door, Logger: log, Write: c.ClientLimit,
 	})
-	conversations.Register(api, conversations.Parts{Host: host, Intake: in, Store: back.Store, Follow: follower, Door: door, Logger: log})
+	conversations.Register(api, conversations.Parts{Host: inner.host, Intake: in, Store: back.Store, Follow: follower, Door: door, Logger: log})
 	catalog.Register(api, models, log)
 	system.Register(api, system.Parts{Intake: in, Store: back.Store, Queue: back.Queue, Limits: back.Limit, Version: Version, Logger: log})
 	desk := attend.New(attend.Parts{
@@ -104,11 +100,23 @@ func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guar
 	return nil
 }
 
-func (c Config) intake(back *backend.Backend, accepted func(lane completion.Lane, n int), log *slog.Logger) *intake.Intake {
-	return intake.New(intake.Parts{
+// core is what the faces share with those who look after batches and conversations.
+type core struct {
+	intake *intake.Intake
+	models *catalog.Catalog
+	host   *talk.Host
+}
+
+// core tells accepted of each job that is taken in.
+func (c Config) core(back *backend.Backend, accepted func(lane completion.Lane, n int), log *slog.Logger) (core, error) {
+	preset, err := c.preset()
+	in := intake.New(intake.Parts{
 		Store: back.Store, Queue: back.Queue, Log: back.Log, Bell: back.Bell, Limits: back.Limit, Logger: log, Accepted: accepted,
 		Timeout: map[completion.Lane]time.Duration{completion.LaneInteractive: c.InteractiveTimeout, completion.LaneBatch: c.BatchTimeout},
 	})
+	models := catalog.New(back.Store, c.UnknownModels == PassUnknown)
+	host := talk.New(talk.Parts{Store: back.Store, Intake: in, Bell: back.Bell, Models: models, Logger: log, Preset: preset})
+	return core{in, models, host}, err
 }
 
 // door is closed without signing keys.
