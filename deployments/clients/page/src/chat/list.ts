@@ -75,7 +75,7 @@ export function search(text: string): void {
   words.value = text;
   wanted++;
   clearTimeout(typing);
-  typing = setTimeout(() => void refresh(), 180);
+  typing = setTimeout(() => void refresh(), 180); // somebody who types on is not asked for at each letter
 }
 
 /** Shows what has become of a conversation, here and in the other tabs. */
