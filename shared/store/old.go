@@ -51,6 +51,9 @@ func (s *Store) Old(ctx context.Context, kind Kind, before, at time.Time, limit 
 		return s.oldLines(ctx, limit)
 	}
 	query, order, err := s.old(kind, before, at)
+	if kind == KindMessages {
+		query = s.oldMessages(before, at, fewConversations)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +62,9 @@ func (s *Store) Old(ctx context.Context, kind Kind, before, at time.Time, limit 
 	}
 	return scanOld(ctx, query.Limit(int64(limit)), kind)
 }
+
+// fewConversations is how many deleted conversations one call of Old looks at, each of which has messages.
+const fewConversations = 100
 
 func scanOld(ctx context.Context, query *bun.SelectQuery, kind Kind) ([]Old, error) {
 	var rows []oldRow
@@ -102,7 +108,7 @@ func (s *Store) old(kind Kind, before, at time.Time) (query *bun.SelectQuery, or
 	case KindLines:
 		query = s.linesOf(before, at)
 	case KindMessages:
-		query = s.oldMessages(before, at)
+		query = s.oldMessages(before, at, 0)
 	case KindConversations:
 		query, order = unpromised(from("conversation", "NULL", "deleted_at"), "o", at).
 			Where("NOT EXISTS (?)", s.db.NewSelect().TableExpr("message AS m").ColumnExpr("1").Where("m.conversation = o.id")).
@@ -133,18 +139,22 @@ func unpromised(query *bun.SelectQuery, table string, at time.Time) *bun.SelectQ
 	return query.Where("(?0.idempotency_key IS NULL OR ?0.created_at <= ?1)", bun.Ident(table), stamp(at.Add(-completion.IdempotencyAge)))
 }
 
-// oldMessages selects messages that were deleted, and those of conversations that were. Two selects, each with its index, and
-// no order, which would take all of them each time.
-func (s *Store) oldMessages(before, at time.Time) *bun.SelectQuery {
+// oldMessages selects messages that were deleted, and those of conversations that were, of some at a time; 0 means all. Two
+// selects, each with its index, and no order, which would take all of them each time.
+func (s *Store) oldMessages(before, at time.Time, conversations int) *bun.SelectQuery {
 	columns := "m.id, m.tenant, m.state"
 	dropped := s.db.NewSelect().TableExpr("message AS m").ColumnExpr(columns).Where("m.deleted_at <= ?", stamp(before))
-	gone := s.db.NewSelect().TableExpr("conversation AS c").Join("JOIN message AS m ON m.conversation = c.id").ColumnExpr(columns).
-		Where("c.deleted_at <= ?", stamp(before)).Where("(m.deleted_at IS NULL OR m.deleted_at > ?)", stamp(before))
-	promised := s.db.NewSelect().TableExpr("job AS j").ColumnExpr("1").Where("j.id = o.id").
-		Where("(j.state IN (?) OR j.idempotency_key IS NOT NULL AND j.created_at > ?)", bun.List(unended), stamp(at.Add(-completion.IdempotencyAge)))
+	said := s.db.NewSelect().TableExpr("message AS s").ColumnExpr("1").Where("s.conversation = c.id")
+	some := s.db.NewSelect().TableExpr("conversation AS c").ColumnExpr("c.id").Where("c.deleted_at <= ?", stamp(before)).
+		Where("EXISTS (?)", said).OrderExpr("c.deleted_at").Limit(int64(conversations))
+	gone := s.db.NewSelect().TableExpr("(?) AS c", some).Join("JOIN message AS m ON m.conversation = c.id").ColumnExpr(columns).
+		Where("(m.deleted_at IS NULL OR m.deleted_at > ?)", stamp(before))
+	// What a column is made of is looked up for each row, whatever PostgreSQL believes to know of the tables.
+	free := s.db.NewSelect().TableExpr("job AS j").Where("j.id = o.id").
+		ColumnExpr("j.state NOT IN (?) AND (j.idempotency_key IS NULL OR j.created_at <= ?)", bun.List(unended), stamp(at.Add(-completion.IdempotencyAge)))
 	return s.db.NewSelect().TableExpr("(?) AS o", dropped.UnionAll(gone)).ColumnExpr("o.id, o.tenant").
 		ColumnExpr("(SELECT j.finished_at FROM job AS j WHERE j.id = o.id) AS ended_at").
-		Where("o.state NOT IN (?)", bun.List(unended)).Where("NOT EXISTS (?)", promised)
+		Where("o.state NOT IN (?)", bun.List(unended)).Where("COALESCE((?), TRUE)", free)
 }
 
 // linesOf selects the lines of old batches and of those that are gone: to count them, not to find them one by one.
