@@ -38,7 +38,7 @@ func (e *explainer) AfterQuery(ctx context.Context, event *bun.QueryEvent) {
 // many are rows of every table, of a year, some of them old enough.
 const many = `
 INSERT INTO conversation (id, tenant, created_at, updated_at, active_at, deleted_at)
-	SELECT 'conv_' || n, 'acme', now(), now(), now(), CASE WHEN n % 100 = 0 THEN now() - n * interval '1 hour' END FROM generate_series(1, 10000) AS n;
+	SELECT 'conv_' || n, 'acme', now(), now(), now(), CASE WHEN n % 500 = 0 THEN now() - n * interval '1 hour' END FROM generate_series(1, 10000) AS n;
 INSERT INTO message (id, tenant, conversation, seq, role, state, created_at, deleted_at)
 	SELECT 'job_' || n, 'acme', 'conv_' || n / 2, n % 2, 'assistant', CASE WHEN n % 1000 = 0 THEN 'running' ELSE 'completed' END, now(),
 		CASE WHEN n % 100 = 1 THEN now() - n * interval '30 minutes' END FROM generate_series(1, 20000) AS n;

@@ -27,7 +27,7 @@ type pruneCmd struct {
 // Help is kong's.
 func (c *pruneCmd) Help() string {
 	return "The API does this by itself, in the background. Chunks and pauses are the same here, so that it may be done at any time; " +
-		"whatever must stay does, however old it is."
+		"whatever must stay does, however old it is. Days that were counted for limits and dead workers go in any case."
 }
 
 // Validate is kong's.
@@ -64,7 +64,7 @@ func (c *pruneCmd) retention() pruner.Config {
 
 // Run is kong's.
 func (c *pruneCmd) Run(ctx context.Context, t *terminal) error {
-	return c.with(func(s *store.Store) error {
+	return c.under(store.Options{Limit: statementLimit}, func(s *store.Store) error {
 		shown := time.Now()
 		rows := map[store.Kind]int{}
 		p := pruner.New(pruner.Parts{
@@ -87,6 +87,9 @@ func (c *pruneCmd) Run(ctx context.Context, t *terminal) error {
 		return errors.Join(showPruned(t.out, "PRUNED", pruned), err)
 	})
 }
+
+// statementLimit is for counting what is old in large tables.
+const statementLimit = time.Minute
 
 func showPruned(to io.Writer, title string, rows map[store.Kind]int) error {
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
