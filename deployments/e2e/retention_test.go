@@ -72,3 +72,15 @@ func TestRetention(t *testing.T) {
 	until(t, "the conversation to be erased", func() bool { return regexp.MustCompile(log).MatchString(server.err.String()) })
 	require.Regexp(t, `KIND +WOULD GO\nbatches +0\n`, i.sluice("prune", "--dry-run").succeed(t))
 }
+
+// TestRetentionPage_CommandsDoRun follows docs/retention.md.
+func TestRetentionPage_CommandsDoRun(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	i.up(t)
+	blocks := shellBlocks(t, "deployments/docs/retention.md")
+	require.Len(t, blocks, 1, "a new block needs its lines here")
+	p := shell(blocks[0])
+	p.env = append(p.env, "SLUICE_DATA_DIR="+i.dir)
+	require.Regexp(t, `(?s)^KIND +WOULD GO\nbatches +0\n.*KIND +WOULD GO\nbatches +0\n.*KIND +PRUNED\n$`, p.succeed(t))
+}

@@ -102,8 +102,8 @@ func (p *Pruner) note(ctx context.Context, err error) {
 	p.failing = err != nil
 }
 
-// ErrBusy means that another process prunes, or has pruned of late.
-var ErrBusy = errors.New("another process prunes, or has done so a moment ago")
+// ErrBusy means that another process prunes, or that none has to by now.
+var ErrBusy = errors.New("another process prunes")
 
 // Sweep prunes all that is old, and returns how many rows of each kind went, also with an error. early: although it is not
 // due. ErrBusy: nothing was done.

@@ -84,12 +84,19 @@ func (c *pruneCmd) Run(ctx context.Context, t *terminal) error {
 			return showPruned(t.out, "WOULD GO", counts)
 		}
 		pruned, err := p.Sweep(ctx, true)
+		for until := time.Now().Add(busyLimit); errors.Is(err, pruner.ErrBusy) && ctx.Err() == nil && time.Now().Before(until); {
+			time.Sleep(busyPause)
+			pruned, err = p.Sweep(ctx, true)
+		}
 		return errors.Join(showPruned(t.out, "PRUNED", pruned), err)
 	})
 }
 
-// statementLimit is for counting what is old in large tables.
-const statementLimit = time.Minute
+const (
+	statementLimit = time.Minute     // for counting what is old in large tables
+	busyLimit      = 5 * time.Second // for a sweep of another process, which takes no time if there is nothing to do
+	busyPause      = 100 * time.Millisecond
+)
 
 func showPruned(to io.Writer, title string, rows map[store.Kind]int) error {
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
