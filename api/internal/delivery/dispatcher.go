@@ -47,8 +47,8 @@ type Dispatcher struct {
 	tasks *asynq.Client
 
 	freed   chan struct{} // one slot: something was sent, so that more may be handed out
-	looked  time.Time // for those
-	failing bool // the latest round failed
+	looked  time.Time     // when late deliveries were looked for
+	failing bool          // the latest round failed
 }
 
 // New returns a Dispatcher whose queue is on rc, which the caller closes after Run.

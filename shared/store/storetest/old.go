@@ -79,7 +79,7 @@ func leaseOne(t *testing.T, s *store.Store) {
 		l.Holder = fmt.Sprint("many", i)
 		taken[i], _ = s.TakeLease(t.Context(), l, at, false)
 	})
-	require.Equal(t, 1, len(slices.DeleteFunc(taken, func(b bool) bool { return !b })))
+	require.Len(t, slices.DeleteFunc(taken, func(b bool) bool { return !b }), 1)
 	at = at.Add(time.Minute)
 	require.True(t, take(mine, at, false), "the others are dead")
 	require.True(t, take(mine, at, false))
