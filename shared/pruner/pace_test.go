@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,7 +23,7 @@ type heap struct {
 	pruner.Store
 	jobs  int
 	each  time.Duration // of deleting one
-	down  bool
+	down  atomic.Bool
 	next  time.Time
 	looks []time.Time
 	drops []span
@@ -34,7 +35,7 @@ type span struct {
 }
 
 func (h *heap) TakeLease(_ context.Context, _ store.Lease, at time.Time, _ bool) (bool, error) {
-	if h.down {
+	if h.down.Load() {
 		return false, errors.New("away")
 	}
 	if at.Before(h.next) {
@@ -138,15 +139,15 @@ func TestPruner_Outage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		h := &heap{jobs: 1, down: true}
+		h := &heap{jobs: 1}
+		h.down.Store(true)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() {
 			done <- pruner.New(pruner.Parts{Store: h, Logger: slog.New(slog.NewTextHandler(&out, nil))}, pruner.Config{JobRetention: month}).Run(ctx)
 		}()
 		time.Sleep(time.Hour)
-		synctest.Wait()
-		h.down = false
+		h.down.Store(false)
 		time.Sleep(time.Hour)
 		cancel()
 		require.NoError(t, <-done)
