@@ -7,17 +7,23 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"syscall"
 
 	"sluice/shared/client"
+	"sluice/shared/completion"
 )
 
-// advise is err with what to do about it, where the user can: the API is not there, is something else, or refuses the key.
+// advise is err with what to do about it, where the user can: the API is not there, is something else or refuses the key, or
+// the upstream does.
 // Anything else is left as it is.
 func advise(err error) error {
+	var failed *completion.Error
 	var refused *client.Error
 	var away *url.Error
 	switch {
+	case errors.As(err, &failed):
+		return adviseFailed(err, failed)
 	case errors.As(err, &refused):
 		return adviseRefused(err, refused)
 	case errors.As(err, &away):
@@ -29,6 +35,22 @@ func advise(err error) error {
 
 // say is what an error means, as a sentence.
 func say(err error) string { return advise(err).Error() + "." }
+
+// adviseFailed is for a job that its upstream has failed for what the server's settings say.
+func adviseFailed(err error, failed *completion.Error) error {
+	do := ""
+	switch status := failed.UpstreamStatus; {
+	case failed.Code == completion.CodeUnreachable:
+		do = "start the upstream, or set the server's OPENAI_BASE_URL to where it is"
+	case failed.Code == completion.CodeUpstreamRejected && (status == http.StatusUnauthorized || status == http.StatusForbidden):
+		do = "set the server's OPENAI_API_KEY to one that the upstream takes"
+	case failed.Code == completion.CodeUpstreamRejected && status == http.StatusNotFound && failed.UpstreamCode == "", failed.Code == completion.CodeUpstreamGarbage:
+		do = "set the server's OPENAI_BASE_URL to the address of an OpenAI API, which mostly ends in /v1"
+	default:
+		return err
+	}
+	return fmt.Errorf("%w %s (sluice doctor checks it)", err, strings.ToUpper(do[:1])+do[1:])
+}
 
 // adviseRefused is for what the API answered. What is no OpenAI error has no code, and so is not from Sluice.
 func adviseRefused(err error, refused *client.Error) error {
@@ -60,6 +82,6 @@ func adviseAway(err error, away *url.Error) error {
 	case away.Timeout() || errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%s does not answer in time; check SLUICE_API_URL and the network", base)
 	default:
-		return fmt.Errorf("%s cannot be asked (%w); check SLUICE_API_URL", base, away.Err)
+		return fmt.Errorf("what is at %s is no Sluice API (%s); check SLUICE_API_URL", base, gist([]byte(away.Err.Error())))
 	}
 }

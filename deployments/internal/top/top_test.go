@@ -149,8 +149,8 @@ func TestScreen_Golden(t *testing.T) {
 func TestScreen_FitsEverySize(t *testing.T) {
 	t.Parallel()
 	for _, keys := range [][]string{nil, {"?"}, {"tab", "s", "r", "end"}, {"shift+tab", "p"}} {
-		for width := 1; width < 210; width += 7 {
-			for height := 1; height < 64; height += 3 {
+		for width := 1; width < 210; width += 13 {
+			for height := 1; height < 64; height += 7 {
 				m := press(viewed(width, height), keys...)
 				plain, painted := m.screen(nil), m.screen(colours)
 				require.LessOrEqual(t, len(plain), height)
