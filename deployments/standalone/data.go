@@ -79,7 +79,7 @@ func CheckData(ctx context.Context, dir string) (found string, err error) {
 	if err := errors.Join(err, f.Close(), os.Remove(f.Name())); err != nil {
 		return "", blame(dir, err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, database)); err != nil {
+	if _, err := os.Stat(filepath.Join(dir, database)); errors.Is(err, fs.ErrNotExist) {
 		return dir + " is empty; sluice up fills it", nil
 	}
 	db, err := embedded.OpenSQLite(filepath.Join(dir, database))

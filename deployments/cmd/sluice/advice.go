@@ -18,6 +18,9 @@ import (
 // the upstream does.
 // Anything else is left as it is.
 func advise(err error) error {
+	if err == nil || strings.Contains(err.Error(), "\n") { // the command has said already how to go on
+		return err
+	}
 	var failed *completion.Error
 	var refused *client.Error
 	var away *url.Error
@@ -38,7 +41,7 @@ func say(err error) string { return advise(err).Error() + "." }
 
 // adviseFailed is for a job that its upstream has failed for what the server's settings say.
 func adviseFailed(err error, failed *completion.Error) error {
-	do := ""
+	var do string
 	switch status := failed.UpstreamStatus; {
 	case failed.Code == completion.CodeUnreachable:
 		do = "start the upstream, or set the server's OPENAI_BASE_URL to where it is"
@@ -82,6 +85,6 @@ func adviseAway(err error, away *url.Error) error {
 	case away.Timeout() || errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%s does not answer in time; check SLUICE_API_URL and the network", base)
 	default:
-		return fmt.Errorf("what is at %s is no Sluice API (%s); check SLUICE_API_URL", base, gist([]byte(away.Err.Error())))
+		return fmt.Errorf("what is at %s does not answer as a Sluice API does; check SLUICE_API_URL", base)
 	}
 }

@@ -70,12 +70,12 @@ func (c *upCmd) greet(t *terminal, s *standalone.Standalone) {
 	if s.Key() != "" {
 		file := filepath.Join(c.Server.DataDir, standalone.KeyFile)
 		if c.Server.DataDir != defaultData {
-			ask = "SLUICE_DATA_DIR=" + c.Server.DataDir + " " + ask
+			ask = "SLUICE_DATA_DIR=" + quote(c.Server.DataDir) + " " + ask
 		}
 		key = fmt.Sprintf("  API key    %s   (in %s, tenant %s)\n", s.Key(), file, c.Server.Tenant)
 		with = ", with this API key"
 		page += "#key=" + s.Key()
-		header = fmt.Sprintf("-H \"Authorization: Bearer $(cat %s)\" ", file)
+		header = fmt.Sprintf("-H \"Authorization: Bearer $(cat %s)\" ", quote(file))
 	}
 	fmt.Fprintf(t.out, `
   page       %[10]s
