@@ -16,15 +16,19 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"sluice/api/internal/blob"
 	"sluice/api/internal/delivery"
 	"sluice/api/internal/files"
+	"sluice/api/internal/meter"
 	"sluice/api/internal/request"
 	"sluice/api/internal/sse"
 	"sluice/api/internal/system"
 	"sluice/shared/backend"
 	"sluice/shared/completion"
 	"sluice/shared/service"
+	"sluice/shared/telemetry"
 )
 
 // Config of an API process.
@@ -120,6 +124,7 @@ type API struct {
 	back     *backend.Backend
 	blobs    blob.Store
 	counter  *system.Counter
+	meter    *meter.Meter
 	core     core
 	log      *slog.Logger
 	listener net.Listener
@@ -141,13 +146,15 @@ func New(c Config, back *backend.Backend, log *slog.Logger) (*API, error) {
 		return nil, err
 	}
 	stopping, hangUp := context.WithCancelCause(context.Background())
-	counter := system.NewCounter(back.Queue, log)
-	inner, err := c.core(back, counter.Add, log)
-	if err != nil {
+	a := &API{
+		config: c, back: back, blobs: blobs, log: log, hangUp: hangUp, counter: system.NewCounter(back.Queue, log),
+		meter: meter.New(meter.View{Replays: back.Log.Replays, Store: back.Store, Queue: back.Queue}),
+	}
+	if a.core, err = c.core(back, a.accepted, log); err != nil {
 		hangUp(err)
 		return nil, err
 	}
-	routes, err := routes(stopping, c, back, blobs, inner, log)
+	routes, err := routes(stopping, c, back, blobs, a.core, log)
 	if err != nil {
 		hangUp(err)
 		return nil, err
@@ -157,7 +164,7 @@ func New(c Config, back *backend.Backend, log *slog.Logger) (*API, error) {
 		hangUp(err)
 		return nil, fmt.Errorf("listen for HTTP on %s (set SLUICE_HTTP_ADDR to use another address): %w", c.HTTPAddr, err)
 	}
-	a := &API{config: c, back: back, blobs: blobs, counter: counter, core: inner, log: log, listener: listener, hangUp: hangUp}
+	a.listener = listener
 	if c.TLSCert != "" {
 		if a.listener, err = secure(listener, c.TLSCert, c.TLSKey); err != nil {
 			hangUp(err)
@@ -165,11 +172,23 @@ func New(c Config, back *backend.Backend, log *slog.Logger) (*API, error) {
 		}
 	}
 	a.server = &http.Server{
-		Handler: routes, ReadHeaderTimeout: headerLimit, IdleTimeout: idleLimit, MaxHeaderBytes: headerBytes,
+		Handler: wrap(routes, a.meter, log), ReadHeaderTimeout: headerLimit, IdleTimeout: idleLimit, MaxHeaderBytes: headerBytes,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return a, nil
 }
+
+// accepted counts n jobs that were taken in.
+func (a *API) accepted(lane completion.Lane, e completion.Endpoint, n int) {
+	a.counter.Add(lane, n)
+	a.meter.Accepted(lane, e, n)
+}
+
+// Metrics are those of an API process, besides those of every program.
+func Metrics() []telemetry.Metric { return meter.New(meter.View{}).Metrics() }
+
+// Collector has the metrics of a.
+func (a *API) Collector() prometheus.Collector { return a.meter }
 
 // Addr is where the API listens.
 func (a *API) Addr() net.Addr { return a.listener.Addr() }
@@ -192,7 +211,7 @@ func (a *API) Run(ctx context.Context) error {
 		service.Runner{Name: "counter", Run: a.counter.Run},
 		service.Runner{Name: "limits", Run: a.back.Limit.Run},
 		service.Runner{Name: "webhooks", Run: a.deliver},
-		service.Runner{Name: "files", Run: files.NewJanitor(a.back.Store, a.blobs, a.log).Run},
+		service.Runner{Name: "files", Run: files.NewJanitor(observed{a.back.Store, a.meter}, a.blobs, a.log).Run},
 		service.Runner{Name: "batches", Run: a.conduct},
 		service.Runner{Name: "conversations", Run: a.keep},
 		service.Runner{Name: "http", Run: a.serve},

@@ -182,6 +182,11 @@ func (r *responder) answer(ctx context.Context, ref completion.Ref, data []byte)
 	if err := s.catchUp(ctx, m, first); err != nil {
 		return nil, err
 	}
+	if s.mended {
+		r.log.fromStore.Add(1)
+	} else {
+		r.log.fromLog.Add(1)
+	}
 	return fmt.Appendf(out, `],"more":%t,"done":%t,"cursor":"%d"}`, m.left, m.final && !m.left, reached), nil
 }
 

@@ -36,6 +36,8 @@ type stream struct {
 	ref   completion.Ref
 	place place
 	pos   uint64 // of the latest record read; 0: none
+
+	mended bool // the store had the end, the log did not
 }
 
 // grace is how long after a job's end its worker may still be about to append the final event itself.
@@ -101,12 +103,14 @@ func (s *stream) fallBack(ctx context.Context, m *merge) error {
 		return err
 	}
 	if end.pos == 0 {
+		s.mended = true
 		return synthesize(ending.Final, m)
 	}
 	if wait := grace - time.Since(ending.Final.At); wait > 0 && wait <= grace && !end.Type.Final() {
 		m.soon = true
 		return nil
 	}
+	s.mended = true
 	if err := s.log.close(ctx, ending); err != nil {
 		return err
 	}
