@@ -68,7 +68,7 @@ func routes(stopping context.Context, c Config, back *backend.Backend, blobs blo
 	for pattern, handler := range pages {
 		mux.Handle(pattern, handler)
 	}
-	return wrap(c.web(envelope(mux, api.OpenAPI())), log), nil
+	return wrap(traced(c.web(envelope(mux, api.OpenAPI())), back.Tracer), log), nil
 }
 
 // faces registers what clients use, all over one intake.

@@ -110,11 +110,12 @@ func (g *Generator) Handle(ctx context.Context, task completion.Task) error {
 	job, err := g.claim(ctx, task.Ref)
 	switch {
 	case err == nil:
+		claimed(ctx, &job)
 		return g.attempt(attempt, job, pass)
 	case errors.Is(err, completion.ErrFinal):
 		return g.seal(ctx, job)
 	case errors.Is(err, completion.ErrNotFound):
-		g.logger.Warn("task of an unknown job dropped", "job_id", task.Ref.Job)
+		g.logger.WarnContext(ctx, "task of an unknown job dropped", "job_id", task.Ref.Job)
 		return nil
 	case errors.Is(err, completion.ErrHeld):
 		return &queue.Again{After: heldDelay}
@@ -127,11 +128,14 @@ func (g *Generator) Handle(ctx context.Context, task completion.Task) error {
 // worker's, and only this worker can claim it again. For the same reason a claim under way is waited for.
 func (g *Generator) claim(ctx context.Context, ref completion.Ref) (job completion.Job, err error) {
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		job, err = g.store.Claim(context.WithoutCancel(ctx), ref, g.opts.Worker, time.Now())
+		err = spanned(context.WithoutCancel(ctx), "claim job", func(ctx context.Context) (err error) {
+			job, err = g.store.Claim(ctx, ref, g.opts.Worker, time.Now())
+			return err
+		})
 		if err == nil || completion.AsError(err).Code != completion.CodeUnavailable {
 			return job, err
 		}
-		g.logger.Error("store is away, the claim is tried again", "job_id", ref.Job, "error", err)
+		g.logger.ErrorContext(ctx, "store is away, the claim is tried again", "job_id", ref.Job, "error", err)
 		if pause(ctx, wait) != nil {
 			return job, err
 		}
@@ -143,7 +147,7 @@ func (g *Generator) seal(ctx context.Context, job completion.Job) error {
 	ctx, cancel := context.WithTimeout(ctx, g.opts.PublishLimit)
 	defer cancel()
 	if err := g.log.Seal(ctx, job); err != nil {
-		g.logger.Warn("final event not published, the first viewer to ask repairs it", "job_id", job.ID, "error", err)
+		g.logger.WarnContext(ctx, "final event not published, the first viewer to ask repairs it", "job_id", job.ID, "error", err)
 	}
 	return nil
 }
@@ -182,7 +186,7 @@ func (g *Generator) attempt(ctx context.Context, job completion.Job, pass *throt
 	return result
 }
 
-func (g *Generator) generate(ctx context.Context, job completion.Job, s *speech) error {
+func (g *Generator) generate(ctx context.Context, job completion.Job, s *speech) (err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, g.opts.GenerationLimit, errTooLong)
 	defer cancel()
 	if !job.Deadline.IsZero() {
@@ -192,6 +196,8 @@ func (g *Generator) generate(ctx context.Context, job completion.Job, s *speech)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	ctx, done := g.asking(ctx, &job, s)
+	defer func() { done(err) }()
 	for chunk, err := range g.upstream.Stream(completion.WithRequestID(ctx, job.RequestID), job.Endpoint, job.Request) {
 		switch {
 		case err != nil:
@@ -220,7 +226,7 @@ func (g *Generator) conclude(ctx context.Context, job completion.Job, s *speech,
 	case err == nil:
 		return g.finish(ctx, job, s, completion.Completed, nil)
 	case errors.Is(err, completion.ErrStale), errors.Is(err, completion.ErrFinal):
-		g.logger.Info("job taken over by a later attempt", "job_id", job.ID, "attempt", job.Attempt)
+		g.logger.InfoContext(ctx, "job taken over by a later attempt", "job_id", job.ID, "attempt", job.Attempt)
 		return queue.ErrNotMine
 	case errors.Is(err, errCancelled):
 		return g.finish(ctx, job, s, completion.Cancelled, completion.NewError(completion.CodeCancelled, ""))

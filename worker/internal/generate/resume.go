@@ -28,18 +28,18 @@ func (g *Generator) resume(ctx context.Context, job completion.Job) (done bool, 
 	})
 	switch {
 	case errors.Is(err, completion.ErrFinal): // the store does not know of the end: the log was closed in error
-		g.logger.Error("log is closed, the job is not", "job_id", job.ID, "attempt", job.Attempt)
+		g.logger.ErrorContext(ctx, "log is closed, the job is not", "job_id", job.ID, "attempt", job.Attempt)
 		return false, nil
 	case err != nil:
-		g.logger.Warn("what a lost attempt has said is not known", "job_id", job.ID, "attempt", job.Attempt, "error", err)
+		g.logger.WarnContext(ctx, "what a lost attempt has said is not known", "job_id", job.ID, "attempt", job.Attempt, "error", err)
 		return false, nil
 	case !ok:
 		return false, nil
 	}
-	g.logger.Info("lost attempt brought to its end", "job_id", job.ID, "attempt", job.Attempt, "state", outcome.State)
+	g.logger.InfoContext(ctx, "lost attempt brought to its end", "job_id", job.ID, "attempt", job.Attempt, "state", outcome.State)
 	stored, err := g.end(ctx, job, outcome, func() {})
 	if err != nil && !errors.Is(err, completion.ErrFinal) {
-		return true, g.refused(job, err)
+		return true, g.refused(ctx, job, err)
 	}
 	return true, g.seal(calm, stored)
 }
