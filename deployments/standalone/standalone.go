@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
 
 	"sluice/api"
 	"sluice/shared/backend"
@@ -35,6 +36,8 @@ type Config struct {
 	NATSAddr         string           `name:"nats-addr" env:"SLUICE_NATS_ADDR" default:"127.0.0.1:4222" help:"Address of the embedded NATS server."`
 	WebSocketAddr    string           `name:"websocket-addr" env:"SLUICE_WEBSOCKET_ADDR" default:"127.0.0.1:8081" help:"Address of its WebSocket listener."`
 	WebSocketOrigins []string         `name:"websocket-origins" env:"SLUICE_WEBSOCKET_ORIGINS" help:"Web origins whose pages may connect to it; by default the API's own."`
+
+	Tracer trace.Tracer `kong:"-"` // begins traces; nil: nothing is traced
 }
 
 // Validate reports all faults of c at once.
@@ -87,6 +90,9 @@ func New(ctx context.Context, c Config, log *slog.Logger) (_ *Standalone, err er
 	back, err := s.backend(ctx, c, log)
 	if err != nil {
 		return nil, err
+	}
+	if c.Tracer != nil {
+		back.Tracer = c.Tracer
 	}
 	if s.key, err = localKey(ctx, back.Store, c); err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ const (
 	forwardInterval = time.Second
 )
 
-// Handler does the work of one task. Its answer decides what becomes of the task: nil ends it, an *Again delivers it
+// Handler does the work of one task, in a context with the trace that the task was enqueued in. Its answer decides what becomes of the task: nil ends it, an *Again delivers it
 // again after a time, ErrNotMine leaves it alone, and any other error, or a panic, delivers it again with backoff.
 type Handler func(ctx context.Context, t completion.Task) error
 
