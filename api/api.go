@@ -220,6 +220,3 @@ func (a *API) serve(ctx context.Context) error {
 	}
 	return err
 }
-
-// Version is stamped at build time.
-var Version = "dev"

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 
+	"github.com/alecthomas/kong"
+
 	"sluice/shared/backend"
 	"sluice/shared/config"
 	"sluice/shared/telemetry"
@@ -12,6 +14,7 @@ import (
 
 // Program is the command worker: its settings and what it does with them.
 type Program struct {
+	Version kong.VersionFlag `help:"Print the version."`
 	config.File
 	telemetry.Config `embed:""`
 	Backend          backend.Config `embed:""`
