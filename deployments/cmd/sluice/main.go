@@ -38,6 +38,7 @@ type program struct {
 	Sim           simCmd           `cmd:"" help:"Run the simulated model alone, as an OpenAI-compatible server."`
 	Config        configCmd        `cmd:"" help:"Print a reference of all settings."`
 	Doctor        doctorCmd        `cmd:"" help:"Check each server and say what is wrong."`
+	Ready         readyCmd         `cmd:"" help:"Ask a program whether it is ready, for probes."`
 }
 
 // terminal is what a command may read and write.
