@@ -11,6 +11,7 @@ require sluice/shared v0.0.0
 require sluice/migrations v0.0.0
 
 require (
+	github.com/CycloneDX/cyclonedx-go v0.12.0
 	github.com/alecthomas/kong v1.17.0
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.22.1

@@ -104,8 +104,7 @@ func TestCompose_Runs(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"api", "worker-interactive", "worker-batch", "proxy"} {
-		last := e.containers[name][len(e.containers[name])-1]
-		last.stop(t, time.Duration(*e.project.Services[name].StopGracePeriod))
+		e.containers[name][len(e.containers[name])-1].stop(t, e.project.Services[name])
 	}
 }
 

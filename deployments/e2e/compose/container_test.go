@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/stretchr/testify/require"
 )
 
@@ -127,14 +128,17 @@ func (c *container) succeed(t *testing.T) {
 	require.Zero(t, c.cmd.ProcessState.ExitCode(), "%s: %s", c.name, c.out.String())
 }
 
+// signals are those that services are stopped with.
+var signals = map[string]syscall.Signal{"": syscall.SIGTERM, "SIGUSR1": syscall.SIGUSR1}
+
 // stop asks the container to end, as the engine does, within the time that the engine gives it.
-func (c *container) stop(t *testing.T, grace time.Duration) {
+func (c *container) stop(t *testing.T, service types.ServiceConfig) {
 	t.Helper()
-	require.NoError(t, c.cmd.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, c.cmd.Process.Signal(signals[service.StopSignal]))
 	select {
 	case <-c.done:
-	case <-time.After(grace):
-		t.Fatalf("%s does not end within its stop_grace_period of %s", c.name, grace)
+	case <-time.After(time.Duration(*service.StopGracePeriod)):
+		t.Fatalf("%s does not end within its stop_grace_period of %s", c.name, service.StopGracePeriod)
 	}
 	require.Zero(t, c.cmd.ProcessState.ExitCode(), "%s: %s", c.name, c.out.String())
 }

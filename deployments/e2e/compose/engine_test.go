@@ -128,7 +128,13 @@ func (e *engine) run(t *testing.T, service types.ServiceConfig, i int) *containe
 	t.Helper()
 	place := e.place(t, service, i)
 	args := append(slices.Clone(service.Entrypoint), service.Command...)
-	return startContainer(t, fmt.Sprintf("%s-%d", service.Name, i), place.all(args), place.env(service))
+	for n, a := range args {
+		args[n] = place.in(a)
+		if text, err := os.ReadFile(args[n]); err == nil && args[n] != a { // made by another container, about this one
+			args[n] = e.write(t, place.file(service, filepath.Base(a)), e.bind(place.own(string(text)), place.host))
+		}
+	}
+	return startContainer(t, fmt.Sprintf("%s-%d", service.Name, i), args, place.env(service))
 }
 
 // upDatabase starts PostgreSQL with the settings of the command, and makes the database that the image makes.
@@ -180,7 +186,11 @@ func (e *engine) check(t *testing.T, service types.ServiceConfig, i int) error {
 	if args[0] == "wget" { // what the images have, the system may not
 		return get(args[len(args)-1])
 	}
-	out, err := command(t, args, place.env(service)).CombinedOutput()
+	env := place.env(service)
+	if service.Name == database {
+		env = append(env, "PGPORT="+e.databasePort())
+	}
+	out, err := command(t, args, env).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, out)
 	}
@@ -233,9 +243,7 @@ func (e *engine) place(t *testing.T, service types.ServiceConfig, i int) place {
 		if v.Type != types.VolumeTypeBind {
 			continue
 		}
-		text, err := os.ReadFile(v.Source)
-		require.NoError(t, err)
-		mounts[v.Target] = e.write(t, p.file(service, filepath.Base(v.Source)), e.bind(p.in(string(text)), p.host))
+		mounts[v.Target] = v.Source
 	}
 	p.use(mounts)
 	return p
@@ -261,15 +269,20 @@ func (e *engine) resolve(text string) string {
 			return s
 		}
 		port := part[3]
-		if part[2] == database && e.postgres != nil {
-			u, err := url.Parse(e.postgres.URL())
-			if err != nil {
-				return s
-			}
-			port = u.Port() // it has chosen another
+		if part[2] == database {
+			port = e.databasePort()
 		}
 		return part[1] + hosts[0].String() + ":" + port
 	})
+}
+
+// databasePort is the one that PostgreSQL has chosen, since its address may not be free.
+func (e *engine) databasePort() string {
+	u, err := url.Parse(e.postgres.URL())
+	if err != nil {
+		return ""
+	}
+	return u.Port()
 }
 
 // bind lets a server listen at the container's own address instead of all, and ask our name server instead of the engine's.
@@ -278,24 +291,16 @@ func (e *engine) bind(config, host string) string {
 }
 
 // in tells text in the terms of this machine.
-func (p *place) in(text string) string {
-	text = strings.NewReplacer(p.paths...).Replace(p.hosts(text))
-	return strings.ReplaceAll(text, "0.0.0.0", p.host)
-}
+func (p *place) in(text string) string { return strings.NewReplacer(p.paths...).Replace(p.hosts(text)) }
 
-func (p *place) all(args []string) []string {
-	out := make([]string, len(args))
-	for i, a := range args {
-		out[i] = p.in(a)
-	}
-	return out
-}
+// own is in for what says where the container listens.
+func (p *place) own(text string) string { return strings.ReplaceAll(p.in(text), "0.0.0.0", p.host) }
 
 func (p *place) env(service types.ServiceConfig) []string {
 	var env []string
 	for name, value := range service.Environment {
 		if value != nil {
-			env = append(env, name+"="+p.in(*value))
+			env = append(env, name+"="+p.own(*value))
 		}
 	}
 	return env
