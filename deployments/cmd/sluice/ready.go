@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"time"
 )
 
@@ -16,8 +17,12 @@ type readyCmd struct {
 func (c *readyCmd) Run(ctx context.Context, t *terminal) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	if err := fetch(ctx, c.URL, ""); err != nil {
+	status, body, err := fetch(ctx, c.URL, "")
+	if err != nil {
 		return err
+	}
+	if status != http.StatusOK {
+		return fmt.Errorf("%s answers %d: %s", c.URL, status, gist(body))
 	}
 	fmt.Fprintln(t.out, "ready")
 	return nil
