@@ -87,12 +87,12 @@ func TestCompose_Runs(t *testing.T) {
 		}
 	}
 	e.healthy(t, "proxy")
-	key := e.tool(t, "keys", "create", "--tenant", "acme", "--scope", "submit,read")
-	require.Contains(t, e.tool(t, "doctor"), "evicts nothing")
+	key := strings.TrimSpace(e.tool(t, "", "keys", "create", "--tenant", "acme", "--scope", "submit,read"))
+	require.Contains(t, e.tool(t, key, "doctor"), "evicts nothing")
 
 	api, err := client.New(fmt.Sprintf("http://%s:8080", e.hosts["proxy"][0]), web)
 	require.NoError(t, err)
-	api = api.WithKey(strings.TrimSpace(key))
+	api = api.WithKey(key)
 	for _, lane := range completion.Lanes {
 		job := e.complete(t, api, lane)
 		require.Contains(t, job.Stream.NATSURL, e.hosts["nats"][0].String())
@@ -108,12 +108,12 @@ func TestCompose_Runs(t *testing.T) {
 	}
 }
 
-// tool runs the service for commands, which must succeed, and returns what it said.
-func (e *engine) tool(t *testing.T, args ...string) string {
+// tool runs the service for commands with an API key, which must succeed, and returns what it said.
+func (e *engine) tool(t *testing.T, key string, args ...string) string {
 	t.Helper()
 	service := e.project.Services["sluice"]
 	place := e.place(t, service, 0)
-	cmd := command(t, append(slices.Clone(service.Entrypoint), args...), place.env(service))
+	cmd := command(t, append(slices.Clone(service.Entrypoint), args...), append(place.env(service), "SLUICE_API_KEY="+key))
 	var said output
 	cmd.Stderr = &said
 	out, err := cmd.Output()
