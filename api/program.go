@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 
+	"github.com/alecthomas/kong"
 	"go.opentelemetry.io/otel/trace"
 
 	"sluice/shared/backend"
@@ -16,6 +17,7 @@ import (
 
 // Program is the command api: its settings and what it does with them.
 type Program struct {
+	Version kong.VersionFlag `help:"Print the version."`
 	config.File
 	telemetry.Config `embed:""`
 	PrivateAddr      string         `env:"SLUICE_PRIVATE_ADDR" default:"127.0.0.1:9464" help:"Address of metrics, profiles and probes, which clients must not reach; empty: none."`

@@ -6,8 +6,11 @@ import (
 	"database/sql"
 	"fmt"
 	"io"
+	"os"
+	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/uptrace/bun"
@@ -16,7 +19,10 @@ import (
 
 // Program is the command migrate, against PostgreSQL.
 type Program struct {
-	DatabaseURL string `name:"database-url" env:"SLUICE_DATABASE_URL" required:"" placeholder:"URL" help:"PostgreSQL: postgres://user:password@host:5432/name."`
+	Version     kong.VersionFlag `help:"Print the version."`
+	DatabaseURL string           `name:"database-url" env:"SLUICE_DATABASE_URL" required:"" xor:"database" placeholder:"URL" help:"PostgreSQL: postgres://user:password@host:5432/name."`
+	// DatabaseURLFile is how container engines, Kubernetes and systemd hand secrets out.
+	DatabaseURLFile string `name:"database-url-file" env:"SLUICE_DATABASE_URL_FILE" required:"" xor:"database" placeholder:"FILE" help:"A file with that address alone."`
 
 	Up     struct{} `cmd:"" help:"Apply all migrations that are not applied yet."`
 	Down   struct{} `cmd:"" help:"Take back the migrations that were applied together last; their data is lost."`
@@ -34,7 +40,11 @@ const connectLimit = 10 * time.Second
 
 // Start runs the command called name and tells w what it did.
 func (p *Program) Start(ctx context.Context, name string, w io.Writer) error {
-	config, err := pgx.ParseConfig(p.DatabaseURL)
+	address, err := p.address()
+	if err != nil {
+		return err
+	}
+	config, err := pgx.ParseConfig(address)
 	if err != nil {
 		return fmt.Errorf("SLUICE_DATABASE_URL: %w", err)
 	}
@@ -94,6 +104,18 @@ func unready(ctx context.Context, db *bun.DB) string {
 	default:
 		return ""
 	}
+}
+
+// address is the database's, from where it is given.
+func (p *Program) address() (string, error) {
+	if p.DatabaseURLFile == "" {
+		return p.DatabaseURL, nil
+	}
+	text, err := os.ReadFile(p.DatabaseURLFile)
+	if err != nil {
+		return "", fmt.Errorf("SLUICE_DATABASE_URL_FILE: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
 }
 
 func ping(ctx context.Context, db *sql.DB) error {
