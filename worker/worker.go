@@ -202,7 +202,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		}
 		defer client.Close()
 		server := queue.NewServer(client, queue.Config{
-			Lane: l.name, Slots: l.slots, Handler: l.generator.Handle, Grace: w.config.DrainLimit, Log: w.log,
+			Lane: l.name, Slots: l.slots, Handler: w.traced(l.generator.Handle), Grace: w.config.DrainLimit, Log: w.log,
 			OnWake: func(wake func()) (func(), error) { return w.back.Bell.OnWake(l.name, wake) },
 		})
 		runners = append(runners, service.Runner{Name: string(l.name) + " lane", Run: server.Run})
@@ -273,7 +273,7 @@ func (w *Worker) sayAlive(ctx context.Context) {
 func (w *Worker) leave(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	if err := w.back.Store.Leave(ctx, w.name, time.Now()); err != nil {
+	if err := w.back.Store.Leave(ctx, w.name); err != nil {
 		w.log.Warn("worker not signed off, its jobs are free when its heartbeat is old", "worker", w.name, "error", err)
 	}
 	return nil

@@ -10,13 +10,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
 
 	"sluice/api"
-	"sluice/migrations"
 	"sluice/shared/backend"
 	"sluice/shared/credential"
 	"sluice/shared/embedded"
@@ -36,11 +36,17 @@ type Config struct {
 	NATSAddr         string           `name:"nats-addr" env:"SLUICE_NATS_ADDR" default:"127.0.0.1:4222" help:"Address of the embedded NATS server."`
 	WebSocketAddr    string           `name:"websocket-addr" env:"SLUICE_WEBSOCKET_ADDR" default:"127.0.0.1:8081" help:"Address of its WebSocket listener."`
 	WebSocketOrigins []string         `name:"websocket-origins" env:"SLUICE_WEBSOCKET_ORIGINS" help:"Web origins whose pages may connect to it; by default the API's own."`
+
+	Tracer trace.Tracer `kong:"-"` // begins traces; nil: nothing is traced
 }
 
 // Validate reports all faults of c at once.
 func (c Config) Validate() error {
-	return errors.Join(c.Config.Validate(), c.Worker.Validate(), c.Settings.Validate())
+	err := errors.Join(c.Config.Validate(), c.Worker.Validate(), c.Settings.Validate())
+	if strings.HasPrefix(c.DataDir, "~") {
+		err = errors.Join(err, fmt.Errorf("SLUICE_DATA_DIR is %s, where ~ means nothing: write the whole path, or $HOME in a shell", c.DataDir))
+	}
+	return err
 }
 
 // Standalone is the running whole.
@@ -64,9 +70,11 @@ func New(ctx context.Context, c Config, log *slog.Logger) (_ *Standalone, err er
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	if err := s.lock(c.DataDir); err != nil {
+	unlock, err := lock(c.DataDir)
+	if err != nil {
 		return nil, err
 	}
+	s.close = append(s.close, unlock)
 	if s.private, err = telemetry.Listen(c.PrivateAddr, log); err != nil {
 		return nil, err
 	}
@@ -83,19 +91,22 @@ func New(ctx context.Context, c Config, log *slog.Logger) (_ *Standalone, err er
 	if err != nil {
 		return nil, err
 	}
+	if c.Tracer != nil {
+		back.Tracer = c.Tracer
+	}
 	if s.key, err = localKey(ctx, back.Store, c); err != nil {
 		return nil, err
 	}
 	c.SigningKeys = or(c.SigningKeys, filepath.Join(c.DataDir, natsKeys, credential.SigningFile))
 	c.Files.Dir = or(c.Files.Dir, filepath.Join(c.DataDir, "files"))
-	c.PublicNATSURL, c.PublicWebSocketURL = or(c.PublicNATSURL, s.nats.ClientURL()), or(c.PublicWebSocketURL, s.nats.WebSocketURL())
+	c.PublicNATSURL, c.PublicWebSocketURL = or(c.PublicNATSURL, s.NATSURL()), or(c.PublicWebSocketURL, s.WebSocketURL())
 	if s.worker, err = worker.New(c.Worker, back, log); err != nil {
 		return nil, err
 	}
 	if s.api, err = api.New(c.Config, back, log); err != nil {
 		return nil, err
 	}
-	s.private.Register(back.Collector(), s.worker.Collector())
+	s.private.Register(back.Collector(), s.api.Collector(), s.worker.Collector())
 	s.private.Ready(s.worker.Ready)
 	return s, nil
 }
@@ -116,12 +127,9 @@ func or(a, b string) string {
 
 // backend starts the embedded servers and opens the adapters over them.
 func (s *Standalone) backend(ctx context.Context, c Config, log *slog.Logger) (*backend.Backend, error) {
-	db, err := embedded.OpenSQLite(filepath.Join(c.DataDir, "sluice.db"))
+	db, err := openData(ctx, c.DataDir)
 	if err != nil {
 		return nil, err
-	}
-	if _, err := migrations.Up(ctx, db); err != nil {
-		return nil, errors.Join(err, db.Close())
 	}
 	origins := c.WebSocketOrigins
 	if len(origins) == 0 {
@@ -170,16 +178,16 @@ func ownOrigins(addr string) []string {
 }
 
 // HTTPURL is where the API is reached.
-func (s *Standalone) HTTPURL() string { return s.api.URL() }
+func (s *Standalone) HTTPURL() string { return reachable(s.api.URL()) }
 
 // Key is the API key of the local tenant; empty if none is needed.
 func (s *Standalone) Key() string { return s.key }
 
 // NATSURL is where viewers reach NATS over TCP.
-func (s *Standalone) NATSURL() string { return s.nats.ClientURL() }
+func (s *Standalone) NATSURL() string { return reachable(s.nats.ClientURL()) }
 
 // WebSocketURL is where viewers reach NATS over WebSocket.
-func (s *Standalone) WebSocketURL() string { return s.nats.WebSocketURL() }
+func (s *Standalone) WebSocketURL() string { return reachable(s.nats.WebSocketURL()) }
 
 // PrivateAddr is where metrics, profiles and probes are; empty if they are nowhere.
 func (s *Standalone) PrivateAddr() string { return s.private.Addr() }
@@ -225,20 +233,4 @@ func startSim() (*sim, error) {
 func (s *sim) close() error {
 	s.stop()
 	return <-s.done
-}
-
-// lock makes the data folder and holds it for this process alone.
-func (s *Standalone) lock(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make data folder (set SLUICE_DATA_DIR to use another): %w", err)
-	}
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return fmt.Errorf("lock data folder: %w", err)
-	}
-	if err := flock(f); err != nil {
-		return errors.Join(fmt.Errorf("data folder %s is in use by another sluice (set SLUICE_DATA_DIR to use another): %w", dir, err), f.Close())
-	}
-	s.close = append(s.close, f.Close)
-	return nil
 }

@@ -29,15 +29,18 @@ type program struct {
 	Cancel        cancelCmd        `cmd:"" help:"Cancel a job, keeping what it has so far."`
 	Retry         retryCmd         `cmd:"" help:"Try jobs again that failed, expired or were cancelled."`
 	Models        modelsCmd        `cmd:"" help:"List the models there are."`
+	Top           topCmd           `cmd:"" help:"Watch lanes, workers, upstreams and rates live."`
 	Batch         batchCmd         `cmd:"" help:"Run a file of many requests."`
 	Conversations conversationsCmd `cmd:"" help:"Look at conversations."`
 	Keys          keysCmd          `cmd:"" help:"Manage API keys."`
 	Tenants       tenantsCmd       `cmd:"" help:"Limit tenants, and set what their conversations begin with."`
+	Prune         pruneCmd         `cmd:"" help:"Delete what has ended and is old, or count it."`
 	Webhooks      webhooksCmd      `cmd:"" name:"webhooks" help:"Be told of what happens, over HTTP."`
 	NATS          natsCmd          `cmd:"" name:"nats" help:"Set NATS up."`
 	Sim           simCmd           `cmd:"" help:"Run the simulated model alone, as an OpenAI-compatible server."`
 	Config        configCmd        `cmd:"" help:"Print a reference of all settings."`
 	Doctor        doctorCmd        `cmd:"" help:"Check each server and say what is wrong."`
+	Ready         readyCmd         `cmd:"" help:"Ask a program whether it is ready, for probes."`
 }
 
 // terminal is what a command may read and write.
@@ -106,7 +109,7 @@ func run(ctx context.Context, args []string, t *terminal) error {
 		args = []string{"--help"}
 	}
 	parser, err := config.New("sluice", "Queues LLM completions, streams them while they are generated, and keeps the answers.", &program{},
-		kong.Vars{"version": "sluice " + telemetry.Version}, kong.Writers(t.out, t.err),
+		kong.Vars{"version": "sluice " + telemetry.ThisBuild().String()}, kong.Writers(t.out, t.err),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(t))
 	if err != nil {
 		return err
@@ -115,5 +118,5 @@ func run(ctx context.Context, args []string, t *terminal) error {
 	if err != nil {
 		return &exitError{status: 2, err: fmt.Errorf("%w (see sluice --help)", err)}
 	}
-	return command.Run()
+	return advise(command.Run())
 }
