@@ -98,7 +98,7 @@ var programs = []string{
 
 // build compiles programs as they are released: without tables for debuggers.
 func (s *site) build(ctx context.Context, packages ...string) error {
-	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-trimpath", "-ldflags=-s -w", "-o", s.bin + string(filepath.Separator)}, packages...)...)
+	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-ldflags=-s -w", "-o", s.bin + string(filepath.Separator)}, packages...)...)
 	cmd.Stdout, cmd.Stderr = s.progress, s.progress
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("build %s (the benchmark runs inside the checkout): %w", strings.Join(packages, ", "), err)
