@@ -23,6 +23,7 @@ import (
 	"sluice/shared/limit"
 	"sluice/shared/queue"
 	"sluice/shared/store"
+	"sluice/shared/sweeper"
 )
 
 // Config says where the servers are.
@@ -99,6 +100,7 @@ type Backend struct {
 
 	WorkerTTL time.Duration // see Settings
 
+	meter *meter
 	nats  *nats.Conn
 	redis func(slots int) (redis.UniversalClient, error)
 	close []func() error
@@ -134,6 +136,7 @@ func New(s Servers, e Settings, log *slog.Logger) (*Backend, error) {
 		return nil, errors.Join(err, b.Close())
 	}
 	b.Limit = limit.New(b.Store, b.Queue, client, log)
+	b.meter = newMeter(b)
 	return b, nil
 }
 
@@ -233,6 +236,11 @@ func insist(ctx context.Context, server string, log *slog.Logger, connect func(c
 // Redis returns a new client for a lane with that many slots. The caller closes it.
 func (b *Backend) Redis(slots int) (redis.UniversalClient, error) { return b.redis(slots) }
 
+// Sweeper returns a new sweeper over the adapters, for the caller to run.
+func (b *Backend) Sweeper(log *slog.Logger) *sweeper.Sweeper {
+	return sweeper.New(b.Store, b.Queue, b.Log, sweeper.Config{WorkerTTL: b.WorkerTTL, Found: b.meter.found}, log)
+}
+
 // NATSURL is the address of the server in use, without a user or password.
 func (b *Backend) NATSURL() string {
 	u, err := url.Parse(b.nats.ConnectedUrl())
@@ -251,6 +259,10 @@ func (b *Backend) Ready(ctx context.Context) error {
 	if err := b.Queue.Ping(ctx); err != nil {
 		return completion.NewError(completion.CodeUnavailable, "Redis is not ready.").Because(err)
 	}
+	return b.connected(ctx)
+}
+
+func (b *Backend) connected(context.Context) error {
 	if !b.nats.IsConnected() {
 		return completion.NewError(completion.CodeUnavailable, "NATS is not ready.")
 	}
