@@ -65,6 +65,16 @@ servers: $(BIN)/testenv ## Start the servers of the tests and print how to reach
 bench: $(BIN)/testenv ## Measure, on the all-in-one and on separate programs; see deployments/docs/bench.md
 	@$(BIN)/testenv -- go run ./deployments/bench
 
+.PHONY: profile
+profile: $(BIN)/testenv ## Profile the api and the worker under the load of two rows of the benchmark, into bin/profile
+	@$(BIN)/testenv -- go run ./deployments/bench --only jobs,deltas --rounds 1 --profile $(BIN)/profile
+	@for f in $(BIN)/profile/*-cpu.pb.gz; do echo; echo "$$f"; go tool pprof -top -nodecount 25 "$$f" 2>/dev/null; done
+	@for f in $(BIN)/profile/*-allocs.pb.gz; do echo; echo "$$f"; go tool pprof -sample_index alloc_space -top -nodecount 25 "$$f" 2>/dev/null; done
+
+.PHONY: microbench
+microbench: ## Run every Go benchmark once, so that none rots
+	@for m in $(MODULES); do (cd $$m && go test -vet=off -run '^$$' -bench . -benchtime 1x ./... >$(BIN)/microbench 2>&1 || { cat $(BIN)/microbench; exit 1; }) || exit 1; done
+
 .PHONY: lint
 lint: ## Check style and module borders
 	@for m in $(MODULES); do echo "lint $$m"; (cd $$m && $(LINT) run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
