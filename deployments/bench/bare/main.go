@@ -1,6 +1,6 @@
 // Command bare reads streams of deltas with the client library and nothing else: what no worker that reads them with it can
 // do with less. Once all streams have begun, and a while later, it measures for a window what that costs and how old the
-// deltas are, which say when they were sent; then it prints the figures as JSON and ends.
+// deltas are, which say when they were sent; then it prints the figures as JSON, and reads on until it is stopped.
 //
 //	bare BASE_URL MODEL STREAMS SETTLE WINDOW
 package main
@@ -95,9 +95,17 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	r.measuring.Store(false)
+	if err := r.print(used() - before); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return nil
+}
+
+func (r *reader) print(cpu time.Duration) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.figures.CPU = used() - before
+	r.figures.CPU = cpu
 	return json.NewEncoder(os.Stdout).Encode(r.figures)
 }
 

@@ -46,7 +46,8 @@ func BenchmarkChunk(b *testing.B) {
 	}
 }
 
-// TestStream_Allocations: reading a chunk costs one allocation, the chunk.
+// TestStream_Allocations: reading a chunk costs one allocation, the chunk. Allocations beside it would count, so it is not
+// parallel.
 func TestStream_Allocations(t *testing.T) {
 	require.InDelta(t, 1, testing.AllocsPerRun(1000, reading(t)), 0)
 }

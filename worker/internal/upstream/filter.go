@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	lineBuffer = 8 << 10   // bytes; longer lines are collected aside
+	lineBuffer = 2 << 10   // bytes, for each stream; longer lines are collected aside
 	jsonSpace  = " \t\r\n" // the white space of JSON; the library does not take off more
 )
 
