@@ -29,6 +29,7 @@ type program struct {
 	Cancel        cancelCmd        `cmd:"" help:"Cancel a job, keeping what it has so far."`
 	Retry         retryCmd         `cmd:"" help:"Try jobs again that failed, expired or were cancelled."`
 	Models        modelsCmd        `cmd:"" help:"List the models there are."`
+	Top           topCmd           `cmd:"" help:"Watch lanes, workers, upstreams and rates live."`
 	Batch         batchCmd         `cmd:"" help:"Run a file of many requests."`
 	Conversations conversationsCmd `cmd:"" help:"Look at conversations."`
 	Keys          keysCmd          `cmd:"" help:"Manage API keys."`
@@ -115,5 +116,5 @@ func run(ctx context.Context, args []string, t *terminal) error {
 	if err != nil {
 		return &exitError{status: 2, err: fmt.Errorf("%w (see sluice --help)", err)}
 	}
-	return command.Run()
+	return advise(command.Run())
 }
