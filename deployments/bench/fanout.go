@@ -261,11 +261,11 @@ func (c *cluster) sseMemory(ctx context.Context, s *site) (float64, error) {
 	for range s.Viewers {
 		running.Go(func() {
 			first := true
-			for range api.WithKey(c.chat.key).Follow(looking, ids[0], 0) {
-				if first {
+			for _, err := range api.WithKey(c.chat.key).Follow(looking, ids[0], 0) {
+				if first && err == nil {
 					heard <- struct{}{}
+					first = false
 				}
-				first = false
 			}
 		})
 	}
