@@ -37,10 +37,11 @@ type call struct {
 	idle    *time.Timer
 	body    []byte
 	choices int
-	native  bool    // a response is asked for as such
-	filter  *filter // nil before the answer's header
-	whole   bool    // the answer comes in one piece
-	answer  []byte  // that piece
+	native  bool      // a response is asked for as such
+	filter  *filter   // nil before the answer's header
+	opened  io.Closer // the answer's body; nil before its header
+	whole   bool      // the answer comes in one piece
+	answer  []byte    // that piece
 }
 
 func newCall(ctx context.Context, u *Upstream, body []byte, choices int) *call {
@@ -166,6 +167,7 @@ func (c *call) accept(resp *http.Response) (*http.Response, error) {
 		return c.up.classify(f)
 	}
 	resp.Body = &answerBody{ReadCloser: resp.Body, call: c}
+	c.opened = resp.Body
 	return resp, nil
 }
 

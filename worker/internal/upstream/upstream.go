@@ -167,12 +167,11 @@ func (u *Upstream) Stream(ctx context.Context, e completion.Endpoint, request js
 			yield(c.embed())
 			return
 		}
-		stream, err := c.open(e)
-		if err != nil {
+		if err := c.open(e); err != nil {
 			yield(nil, c.failure(err))
 			return
 		}
-		defer func() { _ = stream.Close() }() // the answer is judged by then
+		defer func() { _ = c.opened.Close() }() // the answer is judged by then
 		for {
 			c.arm()
 			chunk, err := c.filter.next()
@@ -190,14 +189,17 @@ func (u *Upstream) Stream(ctx context.Context, e completion.Endpoint, request js
 	}
 }
 
-// open sends the call's request to a streaming endpoint.
-func (c *call) open(e completion.Endpoint) (io.Closer, error) {
+// open sends the call's request to a streaming endpoint. The library's stream is let go of, with its buffer; its body is
+// call.opened.
+func (c *call) open(e completion.Endpoint) (err error) {
 	client := openai.NewClientWithConfig(c.config())
-	if c.native {
-		return client.CreateResponseStream(c.ctx, openai.CreateResponseRequest{})
+	switch {
+	case c.native:
+		_, err = client.CreateResponseStream(c.ctx, openai.CreateResponseRequest{})
+	case e == completion.EndpointCompletions:
+		_, err = client.CreateCompletionStream(c.ctx, openai.CompletionRequest{Model: openai.GPT3Dot5TurboInstruct, Prompt: ""})
+	default:
+		_, err = client.CreateChatCompletionStream(c.ctx, openai.ChatCompletionRequest{})
 	}
-	if e == completion.EndpointCompletions {
-		return client.CreateCompletionStream(c.ctx, openai.CompletionRequest{Model: openai.GPT3Dot5TurboInstruct, Prompt: ""})
-	}
-	return client.CreateChatCompletionStream(c.ctx, openai.ChatCompletionRequest{})
+	return err
 }
