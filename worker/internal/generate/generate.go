@@ -110,7 +110,7 @@ func (g *Generator) Handle(ctx context.Context, task completion.Task) error {
 	job, err := g.claim(ctx, task.Ref)
 	switch {
 	case err == nil:
-		return g.attempt(attempt, job, pass)
+		return g.attempt(attempt, &job, pass)
 	case errors.Is(err, completion.ErrFinal):
 		return g.seal(ctx, job)
 	case errors.Is(err, completion.ErrNotFound):
@@ -148,19 +148,20 @@ func (g *Generator) seal(ctx context.Context, job completion.Job) error {
 	return nil
 }
 
-// attempt generates and ends in whichever way the context's cause or the upstream's error say.
-func (g *Generator) attempt(ctx context.Context, job completion.Job, pass *throttle.Pass) error {
+// attempt generates and ends in whichever way the context's cause or the upstream's error say. The job is a pointer here and
+// in generate because a stream keeps their stack for as long as it goes on.
+func (g *Generator) attempt(ctx context.Context, job *completion.Job, pass *throttle.Pass) error {
 	if job.CancelRequested {
 		g.Cancel(job.Ref())
 	}
-	if done, err := g.resume(ctx, job); done {
+	if done, err := g.resume(ctx, *job); done {
 		return err
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	s := newSpeech(g.log, job.Ref(), completion.Event{
 		Type: completion.EventStarted, Attempt: job.Attempt, At: time.Now(), Model: job.Model, Upstream: g.upstream.Name(),
-	}, func(ctx context.Context) error { return g.confirm(ctx, job) })
+	}, func(ctx context.Context) error { return g.confirm(ctx, *job) })
 	speaking, hush := context.WithCancelCause(context.WithoutCancel(ctx)) // what was generated is published even after a cancel
 	defer hush(nil)
 	if job.Quiet() {
@@ -176,13 +177,13 @@ func (g *Generator) attempt(ctx context.Context, job completion.Job, pass *throt
 			err = nil // the answer is whole
 		}
 	}
-	result := g.conclude(ctx, job, s, pass, err)
+	result := g.conclude(ctx, *job, s, pass, err)
 	hush(errors.New("attempt is over"))
 	<-s.done
 	return result
 }
 
-func (g *Generator) generate(ctx context.Context, job completion.Job, s *speech) error {
+func (g *Generator) generate(ctx context.Context, job *completion.Job, s *speech) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, g.opts.GenerationLimit, errTooLong)
 	defer cancel()
 	if !job.Deadline.IsZero() {
