@@ -95,8 +95,9 @@ format: ## Format all code
 	@for m in $(MODULES); do (cd $$m && $(LINT) fmt --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 
 .PHONY: verify
-verify: microbench ## Check that go.mod files are tidy, that each module builds by itself, and that benchmarks run
+verify: microbench ## Check that go.mod files are tidy, that each module builds by itself, the files in deployments, and that benchmarks run
 	@for m in $(MODULES); do echo "verify $$m"; (cd $$m && GOWORK=off go mod tidy -diff && GOWORK=off go build ./...) || exit 1; done
+	@go test ./deployments/verify/...
 
 .PHONY: generate
 generate: ## Write generated docs and golden files anew

@@ -100,7 +100,7 @@ func New(ctx context.Context, c Config, log *slog.Logger) (_ *Standalone, err er
 	if s.api, err = api.New(c.Config, back, log); err != nil {
 		return nil, err
 	}
-	s.private.Register(back.Collector())
+	s.private.Register(back.Collector(), s.api.Collector(), s.worker.Collector())
 	s.private.Ready(s.worker.Ready)
 	return s, nil
 }

@@ -34,6 +34,7 @@ type program struct {
 	Conversations conversationsCmd `cmd:"" help:"Look at conversations."`
 	Keys          keysCmd          `cmd:"" help:"Manage API keys."`
 	Tenants       tenantsCmd       `cmd:"" help:"Limit tenants, and set what their conversations begin with."`
+	Prune         pruneCmd         `cmd:"" help:"Delete what has ended and is old, or count it."`
 	Webhooks      webhooksCmd      `cmd:"" name:"webhooks" help:"Be told of what happens, over HTTP."`
 	NATS          natsCmd          `cmd:"" name:"nats" help:"Set NATS up."`
 	Sim           simCmd           `cmd:"" help:"Run the simulated model alone, as an OpenAI-compatible server."`
