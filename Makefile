@@ -76,7 +76,17 @@ servers: $(BIN)/testenv ## Start the servers of the tests and print how to reach
 
 .PHONY: bench
 bench: $(BIN)/testenv ## Measure, on the all-in-one and on separate programs; see deployments/docs/bench.md
-	@$(BIN)/testenv -- go run ./deployments/bench
+	@$(BIN)/testenv -- go run ./deployments/bench --results deployments/bench/results.md --json $(BIN)/bench.json
+
+.PHONY: profile
+profile: $(BIN)/testenv ## Profile the api and the worker under the load of two rows of the benchmark, into bin/profile
+	@$(BIN)/testenv -- go run ./deployments/bench --only jobs,deltas --rounds 1 --profile $(BIN)/profile
+	@for f in $(BIN)/profile/*-cpu.pb.gz; do echo; echo "$$f"; go tool pprof -top -nodecount 25 "$$f" 2>/dev/null; done
+	@for f in $(BIN)/profile/*-allocs.pb.gz; do echo; echo "$$f"; go tool pprof -sample_index alloc_space -top -nodecount 25 "$$f" 2>/dev/null; done
+
+.PHONY: microbench
+microbench: $(BIN)/testenv ## Run every Go benchmark once, so that none rots
+	@$(BIN)/testenv -- go test -vet=off -run '^$$' -bench . -benchtime 1x $$(grep -rl --include='*_test.go' '^func Benchmark' $(MODULES) | xargs -n1 dirname | sort -u | sed 's|^|./|')
 
 .PHONY: lint
 lint: ## Check style and module borders
@@ -88,7 +98,7 @@ format: ## Format all code
 	@for m in $(MODULES); do (cd $$m && $(LINT) fmt --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 
 .PHONY: verify
-verify: $(BIN)/testenv ## Check that go.mod files are tidy, that each module builds by itself, and every file in deployments
+verify: microbench $(BIN)/testenv ## Check that go.mod files are tidy, that each module builds by itself, every file in deployments, and that benchmarks run
 	@for m in $(MODULES) $(DOCKER); do echo "verify $$m"; (cd $$m && GOWORK=off go mod tidy -diff && GOWORK=off go build ./...) || exit 1; done
 	@echo "verify Dockerfile" && cd $(DOCKER) && GOWORK=off go test -count=1 -vet=off .
 	@echo "verify compose.yml, systemd" && $(BIN)/testenv -- go test -count=1 -vet=off ./deployments/verify/... ./deployments/e2e/compose

@@ -42,6 +42,7 @@ func Run(t *testing.T, open func(testing.TB) redis.UniversalClient) {
 		"Serve/NotMineIsLeftAlone":   notMineIsLeftAlone,
 		"Serve/LostLease":            lostLease,
 		"Serve/SlotsAreRespected":    slotsAreRespected,
+		"Serve/ManySlots":            manySlots,
 		"Serve/I10_LanesAreSeparate": lanesAreSeparate,
 		"Serve/I1_RedisIsWiped":      redisIsWiped,
 		"Serve/ScriptsAreFlushed":    scriptsAreFlushed,
