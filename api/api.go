@@ -2,8 +2,8 @@
 // nothing else.
 //
 // It accepts jobs, answers for them, and serves their events; it generates nothing. Any number of processes may run
-// side by side. Besides HTTP it answers viewers' replay requests on NATS, brings jobs back that the queue has lost, and looks
-// after batches.
+// side by side. Besides HTTP it answers viewers' replay requests on NATS, brings jobs back that the queue has lost, looks after
+// batches, and deletes what is old.
 package api
 
 import (
@@ -27,6 +27,7 @@ import (
 	"sluice/api/internal/system"
 	"sluice/shared/backend"
 	"sluice/shared/completion"
+	"sluice/shared/pruner"
 	"sluice/shared/service"
 	"sluice/shared/telemetry"
 )
@@ -53,13 +54,14 @@ type Config struct {
 	ClientLimit        time.Duration `env:"SLUICE_CLIENT_LIMIT" default:"30s" help:"Longest a client may take to read one event, or to send or read one piece of a file, before it is cut off."`
 	StopLimit          time.Duration `env:"SLUICE_STOP_LIMIT" default:"10s" help:"Longest a stopping API waits for requests to end."`
 
-	Webhooks delivery.Config `embed:""`
-	Files    blob.Config     `embed:""`
+	Webhooks  delivery.Config `embed:""`
+	Files     blob.Config     `embed:""`
+	Retention pruner.Config   `embed:""`
 }
 
 // Validate reports all faults of c at once.
 func (c Config) Validate() error {
-	err := errors.Join(c.Webhooks.Validate(), c.Files.Validate())
+	err := errors.Join(c.Webhooks.Validate(), c.Files.Validate(), c.Retention.Validate())
 	if _, bad := c.preset(); bad != nil {
 		err = errors.Join(err, bad)
 	}
@@ -212,6 +214,7 @@ func (a *API) Run(ctx context.Context) error {
 		service.Runner{Name: "limits", Run: a.back.Limit.Run},
 		service.Runner{Name: "webhooks", Run: a.deliver},
 		service.Runner{Name: "files", Run: files.NewJanitor(observed{a.back.Store, a.meter}, a.blobs, a.log).Run},
+		service.Runner{Name: "pruner", Run: a.prune},
 		service.Runner{Name: "batches", Run: a.conduct},
 		service.Runner{Name: "conversations", Run: a.keep},
 		service.Runner{Name: "http", Run: a.serve},

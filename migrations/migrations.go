@@ -77,6 +77,22 @@ func Status(ctx context.Context, db *bun.DB) ([]Migration, error) {
 	return list, nil
 }
 
+// Unknown lists the versions that are applied in db and that this program does not have: a newer one has made them.
+func Unknown(ctx context.Context, db *bun.DB) ([]string, error) {
+	var names []string
+	err := locked(ctx, db, func(m *migrate.Migrator) error {
+		missing, err := m.MissingMigrations(ctx)
+		for _, one := range missing {
+			names = append(names, one.Name)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read migrations: %w", err)
+	}
+	return names, nil
+}
+
 func named(group *migrate.MigrationGroup) []string {
 	var names []string
 	for _, m := range group.Migrations {

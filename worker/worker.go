@@ -273,7 +273,7 @@ func (w *Worker) sayAlive(ctx context.Context) {
 func (w *Worker) leave(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	if err := w.back.Store.Leave(ctx, w.name, time.Now()); err != nil {
+	if err := w.back.Store.Leave(ctx, w.name); err != nil {
 		w.log.Warn("worker not signed off, its jobs are free when its heartbeat is old", "worker", w.name, "error", err)
 	}
 	return nil

@@ -99,6 +99,7 @@ type Backend struct {
 	Limit *limit.Book // runs where the API does
 
 	WorkerTTL time.Duration // see Settings
+	EventAge  time.Duration // the same
 
 	meter *meter
 	nats  *nats.Conn
@@ -124,7 +125,7 @@ func New(s Servers, e Settings, log *slog.Logger) (*Backend, error) {
 		e.WorkerTTL = store.DefaultWorkerTTL
 	}
 	b := &Backend{
-		Store: store.New(s.Database, store.Options{WorkerTTL: e.WorkerTTL}), Bell: bell.New(s.NATS), WorkerTTL: e.WorkerTTL,
+		Store: store.New(s.Database, store.Options{WorkerTTL: e.WorkerTTL}), Bell: bell.New(s.NATS), WorkerTTL: e.WorkerTTL, EventAge: e.EventAge,
 		nats: s.NATS, redis: s.Redis,
 	}
 	b.close = []func() error{s.Database.Close, client.Close, func() error { s.NATS.Close(); return nil }}

@@ -118,7 +118,7 @@ func (r *responder) serve(ctx context.Context, m *nats.Msg) {
 	}
 	data, err := answer(ctx, ref, m.Data)
 	if err != nil {
-		if !isAny(err, errQuestion, errBusy) {
+		if !isAny(err, errQuestion, errBusy, completion.ErrNotFound) {
 			r.log.opts.Log.Warn("answer a replay", "job_id", ref.Job, "tenant", ref.Tenant, "error", err)
 		}
 		data = failure(err)
@@ -233,8 +233,11 @@ func (q question) pos() uint64 {
 func failure(err error) []byte {
 	code := completion.CodeUnavailable
 	message := ""
-	if errors.Is(err, errQuestion) {
+	switch {
+	case errors.Is(err, errQuestion):
 		code, message = completion.CodeInvalidRequest, errQuestion.Error()
+	case errors.Is(err, completion.ErrNotFound):
+		code = completion.CodeNotFound
 	}
 	data, _ := json.Marshal(map[string]any{"error": completion.NewError(code, message)}) // strings and booleans only
 	return data
