@@ -34,6 +34,9 @@ func (p *Program) Start(ctx context.Context, w io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, back.Close()) }()
+	if err := back.AwaitSchema(ctx, log); err != nil {
+		return err
+	}
 	worker, err := New(p.Worker, back, log)
 	if err != nil {
 		return err

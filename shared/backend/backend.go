@@ -10,12 +10,14 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/redis/go-redis/v9"
 	"github.com/uptrace/bun"
 
+	"sluice/migrations"
 	"sluice/shared/bell"
 	"sluice/shared/completion"
 	"sluice/shared/credential"
@@ -99,7 +101,9 @@ type Backend struct {
 
 	WorkerTTL time.Duration // see Settings
 
+	db    *bun.DB
 	nats  *nats.Conn
+	urls  string // what the settings say of nats; empty: ask it
 	redis func(slots int) (redis.UniversalClient, error)
 	close []func() error
 }
@@ -123,7 +127,7 @@ func New(s Servers, e Settings, log *slog.Logger) (*Backend, error) {
 	}
 	b := &Backend{
 		Store: store.New(s.Database, store.Options{WorkerTTL: e.WorkerTTL}), Bell: bell.New(s.NATS), WorkerTTL: e.WorkerTTL,
-		nats: s.NATS, redis: s.Redis,
+		db: s.Database, nats: s.NATS, redis: s.Redis,
 	}
 	b.close = []func() error{s.Database.Close, client.Close, func() error { s.NATS.Close(); return nil }}
 	b.Queue = queue.NewClient(client, b.Bell.Wake)
@@ -172,9 +176,39 @@ func Open(ctx context.Context, c Config, name string, log *slog.Logger) (*Backen
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return New(Servers{Database: db, NATS: nc, Redis: func(slots int) (redis.UniversalClient, error) {
+	b, err := New(Servers{Database: db, NATS: nc, Redis: func(slots int) (redis.UniversalClient, error) {
 		return queue.Open(c.RedisURL, poolSize(slots))
 	}}, c.Settings, log)
+	if err != nil {
+		return nil, err
+	}
+	b.urls = c.NATS.URL
+	if err := b.Schema(ctx); err != nil {
+		log.Warn("the schema is another release's", "error", err)
+	}
+	return b, nil
+}
+
+// Schema compares the database's schema with this release's, see migrations.Check.
+func (b *Backend) Schema(ctx context.Context) error { return migrations.Check(ctx, b.db) }
+
+// AwaitSchema waits up to half a minute until the schema is this release's, or a newer one's.
+func (b *Backend) AwaitSchema(ctx context.Context, log *slog.Logger) error {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	err := insist(ctx, "the migrations", log, func(ctx context.Context) error {
+		err := b.Schema(ctx)
+		if errors.Is(err, migrations.ErrAhead) {
+			return nil
+		}
+		return err
+	})
+	if errors.Is(err, migrations.ErrBehind) {
+		return errors.Unwrap(err) // it says itself what to do
+	}
+	return err
+}
+	return err
 }
 
 func connect(ctx context.Context, n NATS, name string, log *slog.Logger) (nc *nats.Conn, err error) {
@@ -233,20 +267,31 @@ func insist(ctx context.Context, server string, log *slog.Logger, connect func(c
 // Redis returns a new client for a lane with that many slots. The caller closes it.
 func (b *Backend) Redis(slots int) (redis.UniversalClient, error) { return b.redis(slots) }
 
-// NATSURL is the address of the server in use, without a user or password.
+// NATSURL is where NATS is, without a user or password: all servers that the settings name, separated by commas.
 func (b *Backend) NATSURL() string {
-	u, err := url.Parse(b.nats.ConnectedUrl())
-	if err != nil {
-		return ""
+	urls := b.urls
+	if urls == "" {
+		urls = b.nats.ConnectedUrl()
 	}
-	u.User = nil
-	return u.String()
+	var list []string
+	for text := range strings.SplitSeq(urls, ",") {
+		u, err := url.Parse(strings.TrimSpace(text))
+		if err != nil {
+			return ""
+		}
+		u.User = nil
+		list = append(list, u.String())
+	}
+	return strings.Join(list, ",")
 }
 
 // Ready checks that jobs can be accepted and followed now; its error names the server that is away.
 func (b *Backend) Ready(ctx context.Context) error {
 	if err := b.Store.Ping(ctx); err != nil {
 		return err
+	}
+	if err := b.Schema(ctx); errors.Is(err, migrations.ErrBehind) {
+		return completion.NewError(completion.CodeUnavailable, "The database lacks migrations: run migrate up.").Because(err)
 	}
 	if err := b.Queue.Ping(ctx); err != nil {
 		return completion.NewError(completion.CodeUnavailable, "Redis is not ready.").Because(err)
