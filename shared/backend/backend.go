@@ -208,8 +208,6 @@ func (b *Backend) AwaitSchema(ctx context.Context, log *slog.Logger) error {
 	}
 	return err
 }
-	return err
-}
 
 func connect(ctx context.Context, n NATS, name string, log *slog.Logger) (nc *nats.Conn, err error) {
 	options, err := n.Options()
