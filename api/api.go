@@ -25,7 +25,6 @@ import (
 	"sluice/shared/backend"
 	"sluice/shared/completion"
 	"sluice/shared/service"
-	"sluice/shared/sweeper"
 )
 
 // Config of an API process.
@@ -189,7 +188,7 @@ func (a *API) URL() string {
 func (a *API) Run(ctx context.Context) error {
 	return service.Run(ctx,
 		service.Runner{Name: "replay", Run: a.back.Log.ServeReplay},
-		service.Runner{Name: "sweeper", Run: sweeper.New(a.back.Store, a.back.Queue, a.back.Log, sweeper.Config{WorkerTTL: a.back.WorkerTTL}, a.log).Run},
+		service.Runner{Name: "sweeper", Run: a.back.Sweeper(a.log).Run},
 		service.Runner{Name: "counter", Run: a.counter.Run},
 		service.Runner{Name: "limits", Run: a.back.Limit.Run},
 		service.Runner{Name: "webhooks", Run: a.deliver},
@@ -220,6 +219,3 @@ func (a *API) serve(ctx context.Context) error {
 	}
 	return err
 }
-
-// Version is stamped at build time.
-var Version = "dev"

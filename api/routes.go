@@ -34,12 +34,13 @@ import (
 	"sluice/shared/backend"
 	"sluice/shared/completion"
 	"sluice/shared/credential"
+	"sluice/shared/telemetry"
 )
 
 // routes builds the whole HTTP surface. Event streams end when stopping does.
 func routes(stopping context.Context, c Config, back *backend.Backend, blobs blob.Store, inner core, log *slog.Logger) (http.Handler, error) {
 	mux := http.NewServeMux()
-	config := huma.DefaultConfig("Sluice", Version)
+	config := huma.DefaultConfig("Sluice", telemetry.Version)
 	config.Info.Description = "Queues LLM completions, streams them while they are generated, and keeps the answers."
 	config.DocsPath, config.SchemasPath, config.CreateHooks = "", "", nil
 	api := humago.New(mux, config)
@@ -90,7 +91,7 @@ func (c Config) faces(stopping context.Context, api huma.API, guard *access.Guar
 	})
 	conversations.Register(api, conversations.Parts{Host: inner.host, Intake: in, Store: back.Store, Follow: follower, Door: door, Logger: log})
 	catalog.Register(api, models, log)
-	system.Register(api, system.Parts{Intake: in, Store: back.Store, Queue: back.Queue, Limits: back.Limit, Version: Version, Logger: log})
+	system.Register(api, system.Parts{Intake: in, Store: back.Store, Queue: back.Queue, Limits: back.Limit, Version: telemetry.Version, Logger: log})
 	desk := attend.New(attend.Parts{
 		Store: back.Store, Log: back.Log, Intake: in, Models: models, Limits: back.Limit, Guard: guard, Logger: log,
 		Heartbeat: c.Heartbeat, Write: c.ClientLimit, Grace: c.StopLimit * 3 / 4, Stopping: stopping,

@@ -15,6 +15,7 @@ import (
 	"sluice/shared/backend"
 	"sluice/shared/completion"
 	"sluice/shared/queue"
+	"sluice/shared/telemetry"
 	"sluice/shared/testkit"
 )
 
@@ -47,7 +48,7 @@ func TestSystem(t *testing.T) {
 	}
 	empty := get()
 	require.Equal(t, "system", empty.Get("object").Str)
-	require.Equal(t, api.Version, empty.Get("version").Str)
+	require.Equal(t, telemetry.Version, empty.Get("version").Str)
 	require.Equal(t, `["interactive","batch"]`, empty.Get("lanes.#.lane").Raw)
 	require.Equal(t, "[]", empty.Get("workers").Raw)
 	require.Equal(t, "[]", empty.Get("upstreams").Raw)

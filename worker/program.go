@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 
 	"sluice/shared/backend"
 	"sluice/shared/config"
+	"sluice/shared/service"
 	"sluice/shared/telemetry"
 )
 
@@ -14,6 +16,7 @@ import (
 type Program struct {
 	config.File
 	telemetry.Config `embed:""`
+	PrivateAddr      string         `env:"SLUICE_PRIVATE_ADDR" default:"127.0.0.1:9465" help:"Address of metrics, profiles and probes, which clients must not reach; empty: none. Several workers on a machine need one each."`
 	Backend          backend.Config `embed:""`
 	Worker           Config         `embed:""`
 }
@@ -24,11 +27,21 @@ func (p *Program) Validate() error {
 }
 
 // Start opens the servers and runs until ctx ends. The log goes to w.
-func (p *Program) Start(ctx context.Context, w io.Writer) (err error) {
+func (p *Program) Start(ctx context.Context, w io.Writer) error {
 	log, err := p.Logger(w)
 	if err != nil {
 		return err
 	}
+	private, err := telemetry.Listen(p.PrivateAddr, log)
+	if err != nil {
+		return err
+	}
+	return service.Run(ctx, service.Runner{Name: "private port", Run: private.Run}, service.Runner{
+		Run: func(ctx context.Context) error { return p.run(ctx, private, log) },
+	})
+}
+
+func (p *Program) run(ctx context.Context, private *telemetry.Private, log *slog.Logger) (err error) {
 	back, err := backend.Open(ctx, p.Backend, "worker", log)
 	if err != nil {
 		return err
@@ -41,5 +54,7 @@ func (p *Program) Start(ctx context.Context, w io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	private.Register(back.Collector())
+	private.Ready(worker.Ready)
 	return worker.Run(ctx)
 }

@@ -1,14 +1,14 @@
 package worker
 
-import "sluice/shared/completion"
-
-// Version is stamped at build time.
-var Version = "dev"
+import (
+	"sluice/shared/completion"
+	"sluice/shared/telemetry"
+)
 
 // status is what the heartbeat tells of this worker.
 func (w *Worker) status() *completion.WorkerStatus {
 	s := &completion.WorkerStatus{
-		Host: host(), Version: Version, StartedAt: w.startedAt.UTC(), Draining: w.draining.Load(), Upstreams: w.gauge.Upstreams(),
+		Host: host(), Version: telemetry.Version, StartedAt: w.startedAt.UTC(), Draining: w.draining.Load(), Upstreams: w.gauge.Upstreams(),
 	}
 	for _, l := range w.lanes {
 		lane := completion.LaneStatus{Lane: l.name, Slots: l.slots, Running: l.generator.Running()}

@@ -20,7 +20,6 @@ import (
 	"sluice/shared/completion"
 	"sluice/shared/queue"
 	"sluice/shared/service"
-	"sluice/shared/sweeper"
 	"sluice/worker/internal/gauge"
 	"sluice/worker/internal/generate"
 	"sluice/worker/internal/listing"
@@ -105,6 +104,7 @@ type Worker struct {
 	log      *slog.Logger
 
 	startedAt time.Time
+	taking    atomic.Bool
 	draining  atomic.Bool
 }
 
@@ -196,7 +196,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	runners := []service.Runner{
 		{Name: "heartbeat", Run: w.beat},
 		{Name: "cancels", Run: w.cancels},
-		{Name: "sweeper", Run: sweeper.New(w.back.Store, w.back.Queue, w.back.Log, sweeper.Config{WorkerTTL: w.back.WorkerTTL}, w.log).Run},
+		{Name: "sweeper", Run: w.back.Sweeper(w.log).Run},
 	}
 	if w.config.ModelsInterval > 0 {
 		runners = append(runners, service.Runner{Name: "models", Run: listing.New(w.upstream, w.back.Store, w.config.ModelsInterval, w.log).Run})
@@ -213,8 +213,21 @@ func (w *Worker) Run(ctx context.Context) error {
 		})
 		runners = append(runners, service.Runner{Name: string(l.name) + " lane", Run: server.Run})
 	}
+	w.taking.Store(true)
 	w.log.Info("worker ready", "worker", w.name, "interactive_slots", w.config.InteractiveSlots, "batch_slots", w.config.BatchSlots)
 	return service.Run(ctx, runners...)
+}
+
+// Ready reports whether the worker takes jobs: it runs, is not told to stop, and the servers that it needs answer. The
+// error says why it does not.
+func (w *Worker) Ready(ctx context.Context) error {
+	switch {
+	case w.draining.Load():
+		return errors.New("the worker drains")
+	case !w.taking.Load():
+		return errors.New("the worker is starting")
+	}
+	return w.back.Ready(ctx)
 }
 
 // beat says four times per WorkerTTL that this worker lives, which keeps its jobs its own. On a clean stop the worker

@@ -103,7 +103,7 @@ func (c *cluster) startPostgres(ctx context.Context, s *site) (err error) {
 		return err
 	}
 	c.stops = append(c.stops, func() { _ = c.database.Close() }) // its folder is a temporary one
-	c.env = append(c.env, "SLUICE_DATABASE_URL="+c.database.URL())
+	c.env = append(c.env, "SLUICE_DATABASE_URL="+c.database.URL(), "SLUICE_PRIVATE_ADDR=127.0.0.1:0")
 	return nil
 }
 

@@ -99,7 +99,7 @@ func startRuin(t *testing.T, c *cluster, env ...string) *ruin {
 		"SLUICE_PUBLIC_WEBSOCKET_URL=" + in.nats.websocket, "OPENAI_BASE_URL=" + in.simURL + "/v1",
 		"SLUICE_EVENT_BYTES=4194304", // small enough that a long run fills it, and keeps what runs
 		"SLUICE_WORKER_TTL=" + deadAfter.String(), "SLUICE_UPSTREAM_IDLE=2s", "SLUICE_RETRY_BASE=100ms", "SLUICE_RETRY_MAX=1s",
-		"SLUICE_INTERACTIVE_ATTEMPTS=50", "SLUICE_BATCH_ATTEMPTS=50", "SLUICE_DRAIN_LIMIT=1s", "SLUICE_STOP_LIMIT=2s", "SLUICE_CREDENTIAL_TTL=24h",
+		"SLUICE_INTERACTIVE_ATTEMPTS=50", "SLUICE_BATCH_ATTEMPTS=50", "SLUICE_DRAIN_LIMIT=1s", "SLUICE_STOP_LIMIT=2s", "SLUICE_CREDENTIAL_TTL=24h", "SLUICE_PRIVATE_ADDR=127.0.0.1:0",
 	}, env...)
 	in.startUpstream(t)
 	in.migrate(t, "up")

@@ -41,7 +41,7 @@ func startServers(t *testing.T, env ...string) *cluster {
 	c.env = append([]string{
 		"SLUICE_DATABASE_URL=" + c.database, "SLUICE_REDIS_URL=" + c.redis.URL(), "SLUICE_NATS_URL=" + c.nats.url,
 		"SLUICE_PUBLIC_WEBSOCKET_URL=" + c.nats.websocket, "OPENAI_BASE_URL=" + c.url, "SLUICE_EVENT_BYTES=67108864",
-		"SLUICE_RETRY_BASE=100ms", "SLUICE_RETRY_MAX=1s",
+		"SLUICE_RETRY_BASE=100ms", "SLUICE_RETRY_MAX=1s", "SLUICE_PRIVATE_ADDR=127.0.0.1:0",
 	}, env...)
 	return c
 }

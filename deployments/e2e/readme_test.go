@@ -102,7 +102,7 @@ func TestProgramsPage_CommandsDoRun(t *testing.T) {
 	env := map[string]string{
 		"SLUICE_DATABASE_URL": database, "SLUICE_REDIS_URL": redis.URL(), "SLUICE_NATS_URL": "nats://" + nats, "SLUICE_NATS_SIGNING_KEYS": keys + "/signing.json",
 		"SLUICE_HTTP_ADDR": addr, "SLUICE_API_URL": "http://" + addr, "OPENAI_BASE_URL": u.url,
-		"SLUICE_FILES_DIR": t.TempDir(),
+		"SLUICE_FILES_DIR": t.TempDir(), "SLUICE_PRIVATE_ADDR": "127.0.0.1:0",
 	}
 	elsewhere := strings.NewReplacer("init nats", "init "+keys+" --listen "+nats+" --websocket "+freeAddr(t)+" --store-dir "+t.TempDir(),
 		"nats/", keys+"/", "nats-server", "bin/nats-server")

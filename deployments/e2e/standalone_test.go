@@ -425,7 +425,7 @@ func TestUp_I1_GoesOnWhereItEnded(t *testing.T) {
 
 func TestUp_AddressInUse(t *testing.T) {
 	t.Parallel()
-	for _, variable := range []string{"SLUICE_HTTP_ADDR", "SLUICE_NATS_ADDR", "SLUICE_WEBSOCKET_ADDR"} {
+	for _, variable := range []string{"SLUICE_HTTP_ADDR", "SLUICE_NATS_ADDR", "SLUICE_WEBSOCKET_ADDR", "SLUICE_PRIVATE_ADDR"} {
 		t.Run(variable, func(t *testing.T) {
 			t.Parallel()
 			taken, err := net.Listen("tcp", "127.0.0.1:0")

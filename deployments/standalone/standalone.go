@@ -22,6 +22,7 @@ import (
 	"sluice/shared/embedded"
 	"sluice/shared/modelsim"
 	"sluice/shared/service"
+	"sluice/shared/telemetry"
 	"sluice/worker"
 )
 
@@ -30,6 +31,7 @@ type Config struct {
 	api.Config
 	Worker           worker.Config    `embed:""`
 	Settings         backend.Settings `embed:""`
+	PrivateAddr      string           `env:"SLUICE_PRIVATE_ADDR" placeholder:"HOST:PORT" help:"Address of metrics, profiles and probes, which clients must not reach, such as 127.0.0.1:9464; empty: none."`
 	DataDir          string           `env:"SLUICE_DATA_DIR" default:"./data" help:"Folder for the database, the event log and the content of files."`
 	NATSAddr         string           `name:"nats-addr" env:"SLUICE_NATS_ADDR" default:"127.0.0.1:4222" help:"Address of the embedded NATS server."`
 	WebSocketAddr    string           `name:"websocket-addr" env:"SLUICE_WEBSOCKET_ADDR" default:"127.0.0.1:8081" help:"Address of its WebSocket listener."`
@@ -49,6 +51,8 @@ type Standalone struct {
 	sim    *sim // nil with a real upstream
 	key    string
 	close  []func() error
+
+	private *telemetry.Private
 }
 
 // New opens the data folder, starts the embedded servers, applies the migrations and listens. With neither a key nor
@@ -63,6 +67,10 @@ func New(ctx context.Context, c Config, log *slog.Logger) (_ *Standalone, err er
 	if err := s.lock(c.DataDir); err != nil {
 		return nil, err
 	}
+	if s.private, err = telemetry.Listen(c.PrivateAddr, log); err != nil {
+		return nil, err
+	}
+	s.close = append(s.close, s.private.Close)
 	if !c.realUpstream() {
 		if s.sim, err = startSim(); err != nil {
 			return nil, err
@@ -84,8 +92,12 @@ func New(ctx context.Context, c Config, log *slog.Logger) (_ *Standalone, err er
 	if s.worker, err = worker.New(c.Worker, back, log); err != nil {
 		return nil, err
 	}
-	s.api, err = api.New(c.Config, back, log)
-	return s, err
+	if s.api, err = api.New(c.Config, back, log); err != nil {
+		return nil, err
+	}
+	s.private.Register(back.Collector())
+	s.private.Ready(s.worker.Ready)
+	return s, nil
 }
 
 // realUpstream reports whether the settings name an upstream.
@@ -169,12 +181,16 @@ func (s *Standalone) NATSURL() string { return s.nats.ClientURL() }
 // WebSocketURL is where viewers reach NATS over WebSocket.
 func (s *Standalone) WebSocketURL() string { return s.nats.WebSocketURL() }
 
+// PrivateAddr is where metrics, profiles and probes are; empty if they are nowhere.
+func (s *Standalone) PrivateAddr() string { return s.private.Addr() }
+
 // Simulated reports whether the simulated model is the upstream.
 func (s *Standalone) Simulated() bool { return s.sim != nil }
 
 // Run serves until ctx ends; then the worker drains, the API hangs up, and the servers stop.
 func (s *Standalone) Run(ctx context.Context) error {
-	err := service.Run(ctx, service.Runner{Name: "api", Run: s.api.Run}, service.Runner{Name: "worker", Run: s.worker.Run})
+	err := service.Run(ctx, service.Runner{Name: "private port", Run: s.private.Run},
+		service.Runner{Name: "api", Run: s.api.Run}, service.Runner{Name: "worker", Run: s.worker.Run})
 	return errors.Join(err, s.Close())
 }
 

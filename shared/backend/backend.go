@@ -25,6 +25,7 @@ import (
 	"sluice/shared/limit"
 	"sluice/shared/queue"
 	"sluice/shared/store"
+	"sluice/shared/sweeper"
 )
 
 // Config says where the servers are.
@@ -102,6 +103,7 @@ type Backend struct {
 	WorkerTTL time.Duration // see Settings
 
 	db    *bun.DB
+	meter *meter
 	nats  *nats.Conn
 	urls  string // what the settings say of nats; empty: ask it
 	redis func(slots int) (redis.UniversalClient, error)
@@ -138,6 +140,7 @@ func New(s Servers, e Settings, log *slog.Logger) (*Backend, error) {
 		return nil, errors.Join(err, b.Close())
 	}
 	b.Limit = limit.New(b.Store, b.Queue, client, log)
+	b.meter = newMeter(b)
 	return b, nil
 }
 
@@ -183,30 +186,10 @@ func Open(ctx context.Context, c Config, name string, log *slog.Logger) (*Backen
 		return nil, err
 	}
 	b.urls = c.NATS.URL
-	if err := b.Schema(ctx); err != nil {
+	if err := migrations.Check(ctx, db); err != nil {
 		log.Warn("the schema is another release's", "error", err)
 	}
 	return b, nil
-}
-
-// Schema compares the database's schema with this release's, see migrations.Check.
-func (b *Backend) Schema(ctx context.Context) error { return migrations.Check(ctx, b.db) }
-
-// AwaitSchema waits up to half a minute until the schema is this release's, or a newer one's.
-func (b *Backend) AwaitSchema(ctx context.Context, log *slog.Logger) error {
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
-	defer cancel()
-	err := insist(ctx, "the migrations", log, func(ctx context.Context) error {
-		err := b.Schema(ctx)
-		if errors.Is(err, migrations.ErrAhead) {
-			return nil
-		}
-		return err
-	})
-	if errors.Is(err, migrations.ErrBehind) {
-		return errors.Unwrap(err) // it says itself what to do
-	}
-	return err
 }
 
 func connect(ctx context.Context, n NATS, name string, log *slog.Logger) (nc *nats.Conn, err error) {
@@ -265,6 +248,11 @@ func insist(ctx context.Context, server string, log *slog.Logger, connect func(c
 // Redis returns a new client for a lane with that many slots. The caller closes it.
 func (b *Backend) Redis(slots int) (redis.UniversalClient, error) { return b.redis(slots) }
 
+// Sweeper returns a new sweeper over the adapters, for the caller to run.
+func (b *Backend) Sweeper(log *slog.Logger) *sweeper.Sweeper {
+	return sweeper.New(b.Store, b.Queue, b.Log, sweeper.Config{WorkerTTL: b.WorkerTTL, Found: b.meter.found}, log)
+}
+
 // NATSURL is where NATS is, without a user or password: all servers that the settings name, separated by commas.
 func (b *Backend) NATSURL() string {
 	urls := b.urls
@@ -288,12 +276,16 @@ func (b *Backend) Ready(ctx context.Context) error {
 	if err := b.Store.Ping(ctx); err != nil {
 		return err
 	}
-	if err := b.Schema(ctx); errors.Is(err, migrations.ErrBehind) {
-		return completion.NewError(completion.CodeUnavailable, "The database lacks migrations: run migrate up.").Because(err)
+	if err := b.schemaReady(ctx); err != nil {
+		return err
 	}
 	if err := b.Queue.Ping(ctx); err != nil {
 		return completion.NewError(completion.CodeUnavailable, "Redis is not ready.").Because(err)
 	}
+	return b.connected(ctx)
+}
+
+func (b *Backend) connected(context.Context) error {
 	if !b.nats.IsConnected() {
 		return completion.NewError(completion.CodeUnavailable, "NATS is not ready.")
 	}

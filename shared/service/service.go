@@ -12,7 +12,7 @@ import (
 // Runner is one part. Run works until ctx ends and then returns nil, or returns an error when it cannot go on. Returning
 // nil earlier means that the part has nothing left to do; the others go on.
 type Runner struct {
-	Name string
+	Name string // begins its errors; empty: they are as they are
 	Run  func(ctx context.Context) error
 }
 
@@ -65,7 +65,9 @@ func start(ctx context.Context, r Runner, failed chan<- error) *running {
 	go func() {
 		defer close(s.done)
 		if err := r.Run(own); err != nil {
-			s.err = fmt.Errorf("%s: %w", s.name, err)
+			if s.err = err; s.name != "" {
+				s.err = fmt.Errorf("%s: %w", s.name, err)
+			}
 			failed <- s.err
 		}
 	}()

@@ -85,6 +85,9 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
+// Connections tells how many there are to the database.
+func (s *Store) Connections() sql.DBStats { return s.db.Stats() }
+
 func (s *Store) limit(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, s.opts.Limit)
 }

@@ -19,6 +19,7 @@ func (s *Sweeper) expire(ctx context.Context) {
 		if len(jobs) == 0 {
 			return
 		}
+		s.cfg.Found(Expired, len(jobs))
 		s.log.Info("jobs waited too long and expired", "jobs", len(jobs))
 		s.announce(ctx, jobs)
 		if len(jobs) < pageSize {
@@ -56,10 +57,11 @@ func (s *Sweeper) end(ctx context.Context, jobs []completion.Job) (others []comp
 		ended, err := salvage.End(ctx, s.store, s.events, job.Ref())
 		switch {
 		case err != nil:
-			s.log.Warn("job of a dead worker not ended yet", "job_id", job.ID, "error", err)
+			s.log.Warn("job of a dead worker not ended yet", "tenant", job.Tenant, "job_id", job.ID, "error", err)
 			others = append(others, job)
 		case ended.State.Final():
-			s.log.Info("job of a dead worker ended", "job_id", job.ID, "state", ended.State)
+			s.cfg.Found(Ended, 1)
+			s.log.Info("job of a dead worker ended", "tenant", job.Tenant, "job_id", job.ID, "state", ended.State)
 		default:
 			others = append(others, job)
 		}

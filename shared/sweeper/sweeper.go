@@ -42,7 +42,24 @@ type Config struct {
 	DeadAfter time.Duration // a server without a heartbeat for so long is dead; 0: 12 s
 	WorkerTTL time.Duration // after an outage of the store, believe no worker dead for so long; 0: 8 s
 	Budget    int           // jobs that the queue knows, to look at in one go; 0: 2,000
+
+	Found func(what Find, n int) // learns of what was mended; nil: nobody does
 }
+
+// Find is what a sweeper mends.
+type Find string
+
+// The finds.
+const (
+	Unknown   Find = "unknown"   // queued jobs that the queue did not know
+	Abandoned Find = "abandoned" // jobs of dead workers, given to others
+	Revived   Find = "revived"   // tasks of dead workers, given back to the queue
+	Expired   Find = "expired"   // queued jobs whose deadline has passed
+	Ended     Find = "ended"     // jobs of dead workers that shall not run again
+)
+
+// Finds are all of them.
+var Finds = []Find{Unknown, Abandoned, Revived, Expired, Ended}
 
 const pageSize = 500
 
@@ -57,6 +74,9 @@ func (c *Config) complete() {
 	}
 	if c.Budget <= 0 {
 		c.Budget = 2000
+	}
+	if c.Found == nil {
+		c.Found = func(Find, int) {}
 	}
 }
 
@@ -135,6 +155,7 @@ func (s *Sweeper) mend(ctx context.Context) error {
 	for _, lane := range completion.Lanes {
 		n, err := s.queue.Revive(ctx, lane, s.cfg.DeadAfter)
 		if n > 0 {
+			s.cfg.Found(Revived, n)
 			s.log.Info("tasks of dead workers were given back", "lane", lane, "tasks", n)
 		}
 		if err != nil {
@@ -175,6 +196,7 @@ func (s *Sweeper) sweep(ctx context.Context) {
 		}
 	}
 	if found > 0 {
+		s.cfg.Found(Unknown, found)
 		s.log.Info("jobs that the queue did not know were enqueued", "jobs", found, "whole", whole)
 	}
 }
@@ -212,6 +234,7 @@ func (s *Sweeper) takeBack(ctx context.Context) {
 		after = jobs[len(jobs)-1].ID
 	}
 	if found > 0 {
+		s.cfg.Found(Abandoned, found)
 		s.log.Info("jobs of dead workers were given to others", "jobs", found)
 	}
 }

@@ -1,4 +1,5 @@
-// Package telemetry sets up what a program tells about itself: its log. Lines carry ids, never content or keys.
+// Package telemetry sets up what a program tells about itself: its log, its metrics, and the private port on which those
+// who run the installation read them. What it tells carries ids, never content or keys.
 package telemetry
 
 import (

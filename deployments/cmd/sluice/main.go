@@ -12,8 +12,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"sluice/api"
 	"sluice/shared/config"
+	"sluice/shared/telemetry"
 )
 
 // program is the whole command line.
@@ -106,7 +106,7 @@ func run(ctx context.Context, args []string, t *terminal) error {
 		args = []string{"--help"}
 	}
 	parser, err := config.New("sluice", "Queues LLM completions, streams them while they are generated, and keeps the answers.", &program{},
-		kong.Vars{"version": "sluice " + api.Version}, kong.Writers(t.out, t.err),
+		kong.Vars{"version": "sluice " + telemetry.Version}, kong.Writers(t.out, t.err),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(t))
 	if err != nil {
 		return err

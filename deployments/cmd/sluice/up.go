@@ -60,13 +60,17 @@ func (c *upCmd) greet(t *terminal, s *standalone.Standalone) {
 		page += "#key=" + s.Key()
 		header = fmt.Sprintf("-H \"Authorization: Bearer $(cat %s)\" ", file)
 	}
+	private := ""
+	if s.PrivateAddr() != "" {
+		private = "  metrics    http://" + s.PrivateAddr() + "/metrics   (for you alone, never for clients)\n"
+	}
 	fmt.Fprintf(t.out, `
   page       %[10]s
   API        %[1]s   (reference: %[1]s/docs)
   NATS       %[2]s
   WebSocket  %[3]s
   data       %[4]s
-%[7]s
+%[11]s%[7]s
 Talk to it in a browser, at the page's address; or from another terminal:
 
   %[5]s --model %[6]s "hello"
@@ -78,5 +82,5 @@ Or point a program that uses an OpenAI SDK to the base address %[1]s/v1%[9]s.
 
 Ctrl-C stops.
 
-`, s.HTTPURL(), s.NATSURL(), s.WebSocketURL(), c.Server.DataDir, ask, model, key, header, with, page)
+`, s.HTTPURL(), s.NATSURL(), s.WebSocketURL(), c.Server.DataDir, ask, model, key, header, with, page, private)
 }
