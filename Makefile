@@ -57,6 +57,11 @@ FAULTS := -faults.jobs=2000 -faults.rounds=5 -faults.load=40 -batch.lines=50000
 faults: $(BIN)/testenv ## Break everything under load and count what should not happen; see deployments/docs/guarantees.md
 	@$(BIN)/testenv -- go test $(RACE) $(if $(RACE),$(UNRACED)) -count=1 -timeout 40m -run '^(TestFaults|TestBatch_I1_Struck)$$' -v ./deployments/e2e $(FAULTS)
 
+.PHONY: test-cluster
+test-cluster: $(BIN)/testenv ## Break clusters of NATS, Redis and PostgreSQL, and upgrade, under load; see deployments/docs/clusters.md
+	$(BIN)/testenv -- $(TEST) -tags cluster -run '^TestQueue_(Cluster|Sentinel)$$' ./shared/queue
+	$(BIN)/testenv -- $(TEST) -tags cluster -count=1 -run '^TestCluster_$(RUN)' -v ./deployments/e2e
+
 .PHONY: servers
 servers: $(BIN)/testenv ## Start the servers of the tests and print how to reach them
 	@$(BIN)/testenv

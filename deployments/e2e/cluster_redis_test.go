@@ -21,11 +21,16 @@ func TestCluster_Sentinel_I1(t *testing.T) {
 	}}})
 }
 
-// TestCluster_Redis_I1 kills the masters of a Redis Cluster that have a lane, while jobs run and come.
+// TestCluster_Redis_I1 kills the masters of a Redis Cluster that have a lane, while jobs run and come, of a tenant with
+// limits, and a batch goes on beside them.
 func TestCluster_Redis_I1(t *testing.T) {
 	redis := testkit.StartRedisCluster(t)
 	c := &cluster{nats: startNATS(t)}
 	in := startRuin(t, c, "SLUICE_REDIS_URL="+redis.URL(), "SLUICE_EVENT_BYTES=67108864")
+	limits := []string{"tenants", "set", "local", "--submits-per-second", "1000", "--queued", "100000", "--running", "40"}
+	program{name: "sluice", args: limits, env: c.env}.succeed(t)
+	const lines = 3000
+	batch := in.apis[0].startBatch(t, writeLines(t, lines))
 	in.endure(t, 2, []blow{
 		{"master of the interactive lane killed", false, func(_ *ruin, t *testing.T) time.Time {
 			redis.KillMaster(t, "{interactive}")
@@ -36,4 +41,5 @@ func TestCluster_Redis_I1(t *testing.T) {
 			return time.Now()
 		}},
 	})
+	in.apis[1].whole(t, batch, lines)
 }
