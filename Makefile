@@ -15,7 +15,7 @@ RUN      :=
 
 .PHONY: help
 help: ## Show this help
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## Build and start everything in one process
@@ -59,8 +59,7 @@ faults: $(BIN)/testenv ## Break everything under load and count what should not 
 
 .PHONY: test-cluster
 test-cluster: $(BIN)/testenv ## Break clusters of NATS, Redis and PostgreSQL, and upgrade, under load; see deployments/docs/clusters.md
-	$(BIN)/testenv -- $(TEST) -tags cluster -run '^TestQueue_(Cluster|Sentinel)$$' ./shared/queue
-	$(BIN)/testenv -- $(TEST) -tags cluster -count=1 -run '^TestCluster_$(RUN)' -v ./deployments/e2e
+	$(BIN)/testenv -- $(TEST) -tags cluster -count=1 -p 1 -v -run '$(or $(RUN),^(TestQueue_(Cluster|Sentinel)$$|TestCluster_))' ./shared/queue ./deployments/e2e
 
 .PHONY: servers
 servers: $(BIN)/testenv ## Start the servers of the tests and print how to reach them

@@ -55,7 +55,7 @@ func TestCluster_NATS_I3(t *testing.T) {
 	for _, s := range n.state(t) {
 		require.Equal(t, 3, s.Config.Replicas, s.Config.Name)
 	}
-	sum := in.endure(t, 2, []blow{
+	sum := in.endure(t, 1, []blow{
 		{"NATS: a leader killed", false, func(_ *ruin, t *testing.T) time.Time { return n.strike(t, n.leader(t)) }},
 		{"NATS: another killed", false, func(_ *ruin, t *testing.T) time.Time { return n.strike(t, (n.leader(t)+1)%3) }},
 		{"NATS: two killed", false, func(_ *ruin, t *testing.T) time.Time {

@@ -15,7 +15,7 @@ func TestCluster_Sentinel_I1(t *testing.T) {
 	redis := testkit.StartRedisSentinels(t)
 	c := &cluster{nats: startNATS(t)}
 	in := startRuin(t, c, "SLUICE_REDIS_URL="+redis.URL(), "SLUICE_EVENT_BYTES=67108864")
-	in.endure(t, 3, []blow{{"Redis master killed", false, func(_ *ruin, t *testing.T) time.Time {
+	in.endure(t, 2, []blow{{"Redis master killed", false, func(_ *ruin, t *testing.T) time.Time {
 		redis.KillMaster(t)
 		return time.Now()
 	}}})
@@ -31,7 +31,7 @@ func TestCluster_Redis_I1(t *testing.T) {
 	program{name: "sluice", args: limits, env: c.env}.succeed(t)
 	const lines = 3000
 	batch := in.apis[0].startBatch(t, writeLines(t, lines))
-	in.endure(t, 2, []blow{
+	in.endure(t, 1, []blow{
 		{"master of the interactive lane killed", false, func(_ *ruin, t *testing.T) time.Time {
 			redis.KillMaster(t, "{interactive}")
 			return time.Now()
