@@ -31,7 +31,7 @@ import (
 // Config says where the servers are.
 type Config struct {
 	DatabaseURL string `name:"database-url" env:"SLUICE_DATABASE_URL" secret:"url" required:"" placeholder:"URL" help:"PostgreSQL: postgres://user:password@host:5432/name."`
-	RedisURL    string `name:"redis-url" env:"SLUICE_REDIS_URL" secret:"url" default:"redis://127.0.0.1:6379" help:"Redis: redis://[:password@]host:6379[/db], or rediss:// for TLS."`
+	RedisURL    string `name:"redis-url" env:"SLUICE_REDIS_URL" secret:"url" default:"redis://127.0.0.1:6379" help:"Redis: redis://[:password@]host:6379[/db]; redis-sentinel://host:26379,host:26379?master_name=NAME; redis-cluster://host:6379,host:6379. With rediss in front for TLS."`
 	NATS        `embed:""`
 	Settings
 }
