@@ -185,7 +185,7 @@ func Open(ctx context.Context, c Config, name string, log *slog.Logger) (*Backen
 	if err != nil {
 		return nil, err
 	}
-	b.urls = c.NATS.URL
+	b.urls = c.URL
 	if err := migrations.Check(ctx, db); err != nil {
 		log.Warn("the schema is another release's", "error", err)
 	}

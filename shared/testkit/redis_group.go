@@ -99,7 +99,7 @@ func (n redisNode) whole(ctx context.Context) bool {
 	rc := redis.NewClient(&redis.Options{Addr: n.addr()})
 	defer func() { _ = rc.Close() }()
 	info := rc.ClusterInfo(ctx).Val()
-	shards, err := rc.ClusterSlots(ctx).Result()
+	shards, err := rc.ClusterSlots(ctx).Result() //nolint:staticcheck // it says who serves; ClusterShards lists the dead too
 	if err != nil || !strings.Contains(info, "cluster_state:ok") || len(shards) != redisMasters {
 		return false
 	}
@@ -154,7 +154,7 @@ func (c *RedisCluster) master(ctx context.Context, slot int, not string) *redisN
 			continue
 		}
 		rc := redis.NewClient(&redis.Options{Addr: asked.addr(), MaxRetries: -1})
-		shards := rc.ClusterSlots(ctx).Val()
+		shards := rc.ClusterSlots(ctx).Val() //nolint:staticcheck // as in whole
 		_ = rc.Close()
 		for _, s := range shards {
 			if slot < s.Start || slot > s.End || s.Nodes[0].Addr == not {
