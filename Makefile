@@ -17,14 +17,25 @@ RUN      :=
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# What an old Go or none says of the workspace is hard to read, and so is what one says that cannot fetch modules.
+NEED    := $(shell sed -n 's/^go //p' go.work)
+OFFLINE := { GOPROXY=off go list -deps ./deployments/cmd/sluice >/dev/null 2>&1 || \
+	echo 'make: Go modules are missing and cannot be fetched: connect to the network once, or set GOPROXY to a mirror.' >&2; exit 1; }
+
+.PHONY: go
+go:
+	@have=$$(go env GOVERSION 2>/dev/null) || have=$$(cd / && GOTOOLCHAIN=local go env GOVERSION 2>/dev/null) || have='no Go'; \
+	case $$have in go*) printf 'go%s\n%s\n' '$(NEED)' "$$have" | sort -V -C && exit ;; devel*) exit ;; esac; \
+	echo "make: this needs Go $(NEED) or newer in PATH, and there is $$have: install it as go.dev/doc/install says." >&2; exit 1
+
 .PHONY: run
-run: ## Build and start everything in one process
-	@go build -o $(BIN)/sluice ./deployments/cmd/sluice
+run: go ## Build and start everything in one process
+	@go build -o $(BIN)/sluice ./deployments/cmd/sluice || $(OFFLINE)
 	@exec $(BIN)/sluice up
 
 .PHONY: build
-build: ## Build all programs into bin/
-	go build -o $(BIN)/ ./deployments/cmd/sluice ./api/cmd/api ./worker/cmd/worker ./migrations/cmd/migrate
+build: go ## Build all programs into bin/
+	go build -o $(BIN)/ ./deployments/cmd/sluice ./api/cmd/api ./worker/cmd/worker ./migrations/cmd/migrate || $(OFFLINE)
 
 PAGE := deployments/clients/page
 
@@ -78,8 +89,9 @@ format: ## Format all code
 	@for m in $(MODULES); do (cd $$m && $(LINT) fmt --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 
 .PHONY: verify
-verify: ## Check that go.mod files are tidy and that each module builds by itself
+verify: ## Check that go.mod files are tidy, that each module builds by itself, and the files in deployments
 	@for m in $(MODULES); do echo "verify $$m"; (cd $$m && GOWORK=off go mod tidy -diff && GOWORK=off go build ./...) || exit 1; done
+	@go test ./deployments/verify/...
 
 .PHONY: generate
 generate: ## Write generated docs and golden files anew
@@ -90,5 +102,5 @@ clean: ## Remove what was built; the data folder stays
 	rm -rf $(BIN)
 
 .PHONY: $(BIN)/testenv
-$(BIN)/testenv:
-	@CGO_ENABLED=0 go build -o $@ ./deployments/cmd/testenv
+$(BIN)/testenv: go
+	@CGO_ENABLED=0 go build -o $@ ./deployments/cmd/testenv || $(OFFLINE)

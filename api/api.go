@@ -2,8 +2,8 @@
 // nothing else.
 //
 // It accepts jobs, answers for them, and serves their events; it generates nothing. Any number of processes may run
-// side by side. Besides HTTP it answers viewers' replay requests on NATS, brings jobs back that the queue has lost, and looks
-// after batches.
+// side by side. Besides HTTP it answers viewers' replay requests on NATS, brings jobs back that the queue has lost, looks after
+// batches, and deletes what is old.
 package api
 
 import (
@@ -16,15 +16,20 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"sluice/api/internal/blob"
 	"sluice/api/internal/delivery"
 	"sluice/api/internal/files"
+	"sluice/api/internal/meter"
 	"sluice/api/internal/request"
 	"sluice/api/internal/sse"
 	"sluice/api/internal/system"
 	"sluice/shared/backend"
 	"sluice/shared/completion"
+	"sluice/shared/pruner"
 	"sluice/shared/service"
+	"sluice/shared/telemetry"
 )
 
 // Config of an API process.
@@ -49,13 +54,14 @@ type Config struct {
 	ClientLimit        time.Duration `env:"SLUICE_CLIENT_LIMIT" default:"30s" help:"Longest a client may take to read one event, or to send or read one piece of a file, before it is cut off."`
 	StopLimit          time.Duration `env:"SLUICE_STOP_LIMIT" default:"10s" help:"Longest a stopping API waits for requests to end."`
 
-	Webhooks delivery.Config `embed:""`
-	Files    blob.Config     `embed:""`
+	Webhooks  delivery.Config `embed:""`
+	Files     blob.Config     `embed:""`
+	Retention pruner.Config   `embed:""`
 }
 
 // Validate reports all faults of c at once.
 func (c Config) Validate() error {
-	err := errors.Join(c.Webhooks.Validate(), c.Files.Validate())
+	err := errors.Join(c.Webhooks.Validate(), c.Files.Validate(), c.Retention.Validate())
 	if _, bad := c.preset(); bad != nil {
 		err = errors.Join(err, bad)
 	}
@@ -120,6 +126,7 @@ type API struct {
 	back     *backend.Backend
 	blobs    blob.Store
 	counter  *system.Counter
+	meter    *meter.Meter
 	core     core
 	log      *slog.Logger
 	listener net.Listener
@@ -141,13 +148,15 @@ func New(c Config, back *backend.Backend, log *slog.Logger) (*API, error) {
 		return nil, err
 	}
 	stopping, hangUp := context.WithCancelCause(context.Background())
-	counter := system.NewCounter(back.Queue, log)
-	inner, err := c.core(back, counter.Add, log)
-	if err != nil {
+	a := &API{
+		config: c, back: back, blobs: blobs, log: log, hangUp: hangUp, counter: system.NewCounter(back.Queue, log),
+		meter: meter.New(meter.View{Replays: back.Log.Replays, Store: back.Store, Queue: back.Queue}),
+	}
+	if a.core, err = c.core(back, a.accepted, log); err != nil {
 		hangUp(err)
 		return nil, err
 	}
-	routes, err := routes(stopping, c, back, blobs, inner, log)
+	routes, err := routes(stopping, c, back, blobs, a.core, log)
 	if err != nil {
 		hangUp(err)
 		return nil, err
@@ -157,7 +166,7 @@ func New(c Config, back *backend.Backend, log *slog.Logger) (*API, error) {
 		hangUp(err)
 		return nil, fmt.Errorf("listen for HTTP on %s (set SLUICE_HTTP_ADDR to use another address): %w", c.HTTPAddr, err)
 	}
-	a := &API{config: c, back: back, blobs: blobs, counter: counter, core: inner, log: log, listener: listener, hangUp: hangUp}
+	a.listener = listener
 	if c.TLSCert != "" {
 		if a.listener, err = secure(listener, c.TLSCert, c.TLSKey); err != nil {
 			hangUp(err)
@@ -165,11 +174,23 @@ func New(c Config, back *backend.Backend, log *slog.Logger) (*API, error) {
 		}
 	}
 	a.server = &http.Server{
-		Handler: routes, ReadHeaderTimeout: headerLimit, IdleTimeout: idleLimit, MaxHeaderBytes: headerBytes,
+		Handler: wrap(routes, a.meter, log), ReadHeaderTimeout: headerLimit, IdleTimeout: idleLimit, MaxHeaderBytes: headerBytes,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return a, nil
 }
+
+// accepted counts n jobs that were taken in.
+func (a *API) accepted(lane completion.Lane, e completion.Endpoint, n int) {
+	a.counter.Add(lane, n)
+	a.meter.Accepted(lane, e, n)
+}
+
+// Metrics are those of an API process, besides those of every program.
+func Metrics() []telemetry.Metric { return meter.New(meter.View{}).Metrics() }
+
+// Collector has the metrics of a.
+func (a *API) Collector() prometheus.Collector { return a.meter }
 
 // Addr is where the API listens.
 func (a *API) Addr() net.Addr { return a.listener.Addr() }
@@ -192,7 +213,8 @@ func (a *API) Run(ctx context.Context) error {
 		service.Runner{Name: "counter", Run: a.counter.Run},
 		service.Runner{Name: "limits", Run: a.back.Limit.Run},
 		service.Runner{Name: "webhooks", Run: a.deliver},
-		service.Runner{Name: "files", Run: files.NewJanitor(a.back.Store, a.blobs, a.log).Run},
+		service.Runner{Name: "files", Run: files.NewJanitor(observed{a.back.Store, a.meter}, a.blobs, a.log).Run},
+		service.Runner{Name: "pruner", Run: a.prune},
 		service.Runner{Name: "batches", Run: a.conduct},
 		service.Runner{Name: "conversations", Run: a.keep},
 		service.Runner{Name: "http", Run: a.serve},

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"github.com/tidwall/gjson"
 	"go.uber.org/goleak"
@@ -43,6 +44,8 @@ type server struct {
 	back *backend.Backend
 	nats *embedded.NATS
 	stop func()
+
+	metrics prometheus.Collector
 }
 
 func setup(t *testing.T, change ...func(*api.Config)) *server {
@@ -76,7 +79,7 @@ func setupOn(t *testing.T, back *backend.Backend, n *embedded.NATS, change ...fu
 		require.NoError(t, <-done)
 	})
 	t.Cleanup(stop)
-	s := &server{url: a.URL(), back: back, nats: n, stop: stop}
+	s := &server{url: a.URL(), back: back, nats: n, stop: stop, metrics: a.Collector()}
 	s.key = s.newKey(t, "acme", completion.Scopes...)
 	return s
 }

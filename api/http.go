@@ -12,6 +12,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"sluice/api/internal/meter"
 	"sluice/api/internal/problem"
 	"sluice/shared/completion"
 )
@@ -20,7 +21,7 @@ import (
 const maxRequestID = 128
 
 // wrap puts around the routes what holds for every request: an id, safe headers, an answer after a panic, a log line.
-func wrap(routes http.Handler, log *slog.Logger) http.Handler {
+func wrap(routes http.Handler, m *meter.Meter, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := requestID(r)
 		h := w.Header()
@@ -35,6 +36,9 @@ func wrap(routes http.Handler, log *slog.Logger) http.Handler {
 		}
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeLimit)) // a connection that is gone needs none
 		begin := time.Now()
+		r = r.WithContext(completion.WithRequestID(r.Context(), id))
+		answer := m.Begin(w, r)
+		defer answer.End()
 		defer func() {
 			p := recover()
 			if p == http.ErrAbortHandler { //nolint:errorlint // a panic's value, compared as net/http does
@@ -42,11 +46,11 @@ func wrap(routes http.Handler, log *slog.Logger) http.Handler {
 			}
 			if p != nil {
 				log.Error("request panicked", "request_id", id, "panic", p, "stack", string(debug.Stack()))
-				problem.Write(w, fmt.Errorf("panic: %v", p))
+				problem.Write(answer, fmt.Errorf("panic: %v", p))
 			}
 			log.Debug("request", "request_id", id, "method", r.Method, "path", r.URL.Path, "took", time.Since(begin))
 		}()
-		routes.ServeHTTP(w, r.WithContext(completion.WithRequestID(r.Context(), id)))
+		routes.ServeHTTP(answer, r)
 	})
 }
 

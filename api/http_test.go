@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/api/internal/meter"
+
 	"github.com/stretchr/testify/require"
 )
 
@@ -36,7 +38,7 @@ func TestWrap_Panic(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		}
 		panic("oops")
-	}), slog.New(slog.DiscardHandler)))
+	}), meter.New(meter.View{}), slog.New(slog.DiscardHandler)))
 	defer server.Close()
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	resp, err := server.Client().Get(server.URL + "/oops")

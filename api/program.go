@@ -57,7 +57,7 @@ func (p *Program) run(ctx context.Context, private *telemetry.Private, log *slog
 	if err != nil {
 		return err
 	}
-	private.Register(back.Collector())
+	private.Register(back.Collector(), a.Collector())
 	private.Ready(back.Ready)
 	log.Info("listening", "addr", a.Addr().String())
 	return a.Run(ctx)

@@ -68,7 +68,7 @@ func routes(stopping context.Context, c Config, back *backend.Backend, blobs blo
 	for pattern, handler := range pages {
 		mux.Handle(pattern, handler)
 	}
-	return wrap(c.web(envelope(mux, api.OpenAPI())), log), nil
+	return c.web(envelope(mux, api.OpenAPI())), nil
 }
 
 // faces registers what clients use, all over one intake.
@@ -109,7 +109,7 @@ type core struct {
 }
 
 // core tells accepted of each job that is taken in.
-func (c Config) core(back *backend.Backend, accepted func(lane completion.Lane, n int), log *slog.Logger) (core, error) {
+func (c Config) core(back *backend.Backend, accepted func(lane completion.Lane, e completion.Endpoint, n int), log *slog.Logger) (core, error) {
 	preset, err := c.preset()
 	in := intake.New(intake.Parts{
 		Store: back.Store, Queue: back.Queue, Log: back.Log, Bell: back.Bell, Limits: back.Limit, Logger: log, Accepted: accepted,

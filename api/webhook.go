@@ -19,5 +19,5 @@ func (a *API) deliver(ctx context.Context) (err error) {
 		return fmt.Errorf("connect to Redis: %w", err)
 	}
 	defer func() { err = errors.Join(err, rc.Close()) }()
-	return delivery.New(a.back.Store, rc, c, a.log).Run(ctx)
+	return delivery.New(observed{a.back.Store, a.meter}, rc, c, a.log).Run(ctx)
 }

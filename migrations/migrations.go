@@ -148,6 +148,37 @@ func Status(ctx context.Context, db *bun.DB) ([]Migration, error) {
 	return list, nil
 }
 
+// Unknown lists the versions that are applied in db and that this program does not have: a newer one has made them.
+func Unknown(ctx context.Context, db *bun.DB) ([]string, error) {
+	var names []string
+	err := locked(ctx, db, func(m *migrate.Migrator) error {
+		missing, err := m.MissingMigrations(ctx)
+		for _, one := range missing {
+			names = append(names, one.Name)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read migrations: %w", err)
+	}
+	return names, nil
+}
+
+// Missing returns the names of the migrations that are not applied, the oldest first.
+func Missing(ctx context.Context, db *bun.DB) ([]string, error) {
+	list, err := Status(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, m := range list {
+		if m.AppliedAt.IsZero() {
+			names = append(names, m.Name)
+		}
+	}
+	return names, nil
+}
+
 func named(group *migrate.MigrationGroup) []string {
 	var names []string
 	for _, m := range group.Migrations {

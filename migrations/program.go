@@ -1,6 +1,7 @@
 package migrations
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -20,6 +21,12 @@ type Program struct {
 	Up     struct{} `cmd:"" help:"Apply all migrations that are not applied yet."`
 	Down   struct{} `cmd:"" help:"Take back the migrations that were applied together last; their data is lost."`
 	Status struct{} `cmd:"" help:"List all migrations."`
+	Wait   Waiting  `cmd:"" help:"Wait until all migrations are applied, by another process; for programs that start beside it."`
+}
+
+// Waiting is the command wait.
+type Waiting struct {
+	Limit time.Duration `default:"10m" help:"Longest to wait, for the server too."`
 }
 
 // connectLimit bounds the first contact with the server.
@@ -33,6 +40,9 @@ func (p *Program) Start(ctx context.Context, name string, w io.Writer) error {
 	}
 	db := bun.NewDB(stdlib.OpenDB(*config), pgdialect.New())
 	defer db.Close()
+	if name == "wait" {
+		return wait(ctx, db, p.Wait.Limit, w)
+	}
 	if err := ping(ctx, db.DB); err != nil {
 		return fmt.Errorf("PostgreSQL at %s:%d cannot be reached: %w", config.Host, config.Port, err)
 	}
@@ -45,6 +55,44 @@ func (p *Program) Start(ctx context.Context, name string, w io.Writer) error {
 		return report(w, "took back", names, err)
 	default:
 		return status(ctx, db, w)
+	}
+}
+
+// waitInterval is the pause between two looks for what is missing.
+const waitInterval = time.Second
+
+// wait looks until nothing is missing, and tells w whenever it waits for something else than before.
+func wait(ctx context.Context, db *bun.DB, limit time.Duration, w io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for told := ""; ; {
+		reason := unready(ctx, db)
+		if reason == "" {
+			fmt.Fprintln(w, "all migrations are applied")
+			return nil
+		}
+		if ctx.Err() == nil && reason != told {
+			fmt.Fprintln(w, "waiting:", reason)
+			told = reason
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waited for %s: %s", limit, cmp.Or(told, reason))
+		case <-time.After(waitInterval):
+		}
+	}
+}
+
+// unready says why the schema is not up to date; empty: it is.
+func unready(ctx context.Context, db *bun.DB) string {
+	missing, err := Missing(ctx, db)
+	switch {
+	case err != nil:
+		return err.Error()
+	case len(missing) > 0:
+		return fmt.Sprintf("%d migrations are not applied, the first is %s", len(missing), missing[0])
+	default:
+		return ""
 	}
 }
 

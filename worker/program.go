@@ -54,7 +54,7 @@ func (p *Program) run(ctx context.Context, private *telemetry.Private, log *slog
 	if err != nil {
 		return err
 	}
-	private.Register(back.Collector())
+	private.Register(back.Collector(), worker.Collector())
 	private.Ready(worker.Ready)
 	return worker.Run(ctx)
 }

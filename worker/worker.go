@@ -23,6 +23,7 @@ import (
 	"sluice/worker/internal/gauge"
 	"sluice/worker/internal/generate"
 	"sluice/worker/internal/listing"
+	"sluice/worker/internal/meter"
 	"sluice/worker/internal/tally"
 	"sluice/worker/internal/throttle"
 	"sluice/worker/internal/upstream"
@@ -101,6 +102,7 @@ type Worker struct {
 	throttle *throttle.Throttle
 	tally    *tally.Tally
 	gauge    *gauge.Gauge
+	meter    *meter.Meter
 	log      *slog.Logger
 
 	startedAt time.Time
@@ -121,23 +123,15 @@ func New(c Config, back *backend.Backend, log *slog.Logger) (*Worker, error) {
 	w.watched = w.gauge.Watch(up)
 	backoff := generate.Backoff{Base: c.RetryBase, Max: c.RetryMax}
 	w.throttle = throttle.New(max(c.BatchSlots, 1), func(n int) time.Duration { return backoff.After(n, &completion.Error{}) })
+	w.meter = w.newMeter(c)
 	options := generate.Options{
 		Worker: w.name, Attempts: c.InteractiveAttempts, Backoff: backoff, GenerationLimit: c.GenerationLimit, PublishLimit: c.PublishLimit,
-		Throttle: throttle.Beside{Throttle: w.throttle}, Ended: w.ended, Retried: w.gauge.Retried,
+		Throttle: throttle.Beside{Throttle: w.throttle}, Claimed: w.meter.Claimed, Ended: w.ended, Retried: w.retried, Lost: w.meter.Lost,
 	}
 	w.add(completion.LaneInteractive, c.InteractiveSlots, back.Store, options)
 	options.Attempts, options.Throttle = c.BatchAttempts, w.throttle
 	w.add(completion.LaneBatch, c.BatchSlots, grouped{back.Store, back.Store.Group()}, options)
 	return w, nil
-}
-
-// ended tells those who wait for the job's end, and would otherwise have to look for it, and counts it.
-func (w *Worker) ended(job completion.Job) {
-	w.tally.Add(job)
-	w.gauge.Ended(job)
-	if job.Conversation != "" {
-		w.back.Bell.Turn(completion.Ref{Tenant: job.Tenant, Job: job.Conversation})
-	}
 }
 
 // lane is one lane of a worker. Each has a generator of its own, so that what one waits for does not hold up the other
@@ -150,7 +144,7 @@ type lane struct {
 
 func (w *Worker) add(name completion.Lane, slots int, store generate.Store, o generate.Options) {
 	if slots > 0 {
-		w.lanes = append(w.lanes, lane{name, slots, generate.New(store, w.back.Log, w.watched, o, w.log)})
+		w.lanes = append(w.lanes, lane{name, slots, generate.New(store, w.meter.Log(w.back.Log), w.meter.Upstream(w.watched, name), o, w.log)})
 	}
 }
 
@@ -279,7 +273,7 @@ func (w *Worker) sayAlive(ctx context.Context) {
 func (w *Worker) leave(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	if err := w.back.Store.Leave(ctx, w.name, time.Now()); err != nil {
+	if err := w.back.Store.Leave(ctx, w.name); err != nil {
 		w.log.Warn("worker not signed off, its jobs are free when its heartbeat is old", "worker", w.name, "error", err)
 	}
 	return nil

@@ -381,7 +381,7 @@ func TestSluice_ExplainsItself(t *testing.T) {
 	require.Contains(t, program{name: "sluice"}.succeed(t), "Usage: sluice <command>")
 	require.Contains(t, program{name: "sluice", args: []string{"--version"}}.succeed(t), "sluice ")
 	require.Contains(t, program{name: "sluice", args: []string{"config"}}.succeed(t), "SLUICE_WEBSOCKET_ADDR")
-	for _, command := range []string{"up", "ask", "chat", "tail", "get", "list", "cancel", "retry", "batch", "conversations", "keys", "tenants", "webhooks", "nats", "sim", "config", "doctor"} {
+	for _, command := range []string{"up", "ask", "chat", "tail", "get", "list", "cancel", "retry", "batch", "conversations", "keys", "tenants", "prune", "webhooks", "nats", "sim", "config", "doctor", "top"} {
 		require.Contains(t, program{name: "sluice", args: []string{command, "--help"}}.succeed(t), "Usage: sluice "+command)
 	}
 	for _, name := range []string{"api", "worker", "migrate"} {

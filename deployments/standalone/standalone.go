@@ -10,13 +10,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 
 	"sluice/api"
-	"sluice/migrations"
 	"sluice/shared/backend"
 	"sluice/shared/credential"
 	"sluice/shared/embedded"
@@ -40,7 +39,11 @@ type Config struct {
 
 // Validate reports all faults of c at once.
 func (c Config) Validate() error {
-	return errors.Join(c.Config.Validate(), c.Worker.Validate(), c.Settings.Validate())
+	err := errors.Join(c.Config.Validate(), c.Worker.Validate(), c.Settings.Validate())
+	if strings.HasPrefix(c.DataDir, "~") {
+		err = errors.Join(err, fmt.Errorf("SLUICE_DATA_DIR is %s, where ~ means nothing: write the whole path, or $HOME in a shell", c.DataDir))
+	}
+	return err
 }
 
 // Standalone is the running whole.
@@ -64,9 +67,11 @@ func New(ctx context.Context, c Config, log *slog.Logger) (_ *Standalone, err er
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	if err := s.lock(c.DataDir); err != nil {
+	unlock, err := lock(c.DataDir)
+	if err != nil {
 		return nil, err
 	}
+	s.close = append(s.close, unlock)
 	if s.private, err = telemetry.Listen(c.PrivateAddr, log); err != nil {
 		return nil, err
 	}
@@ -95,7 +100,7 @@ func New(ctx context.Context, c Config, log *slog.Logger) (_ *Standalone, err er
 	if s.api, err = api.New(c.Config, back, log); err != nil {
 		return nil, err
 	}
-	s.private.Register(back.Collector())
+	s.private.Register(back.Collector(), s.api.Collector(), s.worker.Collector())
 	s.private.Ready(s.worker.Ready)
 	return s, nil
 }
@@ -116,12 +121,9 @@ func or(a, b string) string {
 
 // backend starts the embedded servers and opens the adapters over them.
 func (s *Standalone) backend(ctx context.Context, c Config, log *slog.Logger) (*backend.Backend, error) {
-	db, err := embedded.OpenSQLite(filepath.Join(c.DataDir, "sluice.db"))
+	db, err := openData(ctx, c.DataDir)
 	if err != nil {
 		return nil, err
-	}
-	if _, err := migrations.Up(ctx, db); err != nil {
-		return nil, errors.Join(err, db.Close())
 	}
 	origins := c.WebSocketOrigins
 	if len(origins) == 0 {
@@ -225,20 +227,4 @@ func startSim() (*sim, error) {
 func (s *sim) close() error {
 	s.stop()
 	return <-s.done
-}
-
-// lock makes the data folder and holds it for this process alone.
-func (s *Standalone) lock(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make data folder (set SLUICE_DATA_DIR to use another): %w", err)
-	}
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return fmt.Errorf("lock data folder: %w", err)
-	}
-	if err := flock(f); err != nil {
-		return errors.Join(fmt.Errorf("data folder %s is in use by another sluice (set SLUICE_DATA_DIR to use another): %w", dir, err), f.Close())
-	}
-	s.close = append(s.close, f.Close)
-	return nil
 }

@@ -101,6 +101,7 @@ type Backend struct {
 	Limit *limit.Book // runs where the API does
 
 	WorkerTTL time.Duration // see Settings
+	EventAge  time.Duration // the same
 
 	db    *bun.DB
 	meter *meter
@@ -128,7 +129,7 @@ func New(s Servers, e Settings, log *slog.Logger) (*Backend, error) {
 		e.WorkerTTL = store.DefaultWorkerTTL
 	}
 	b := &Backend{
-		Store: store.New(s.Database, store.Options{WorkerTTL: e.WorkerTTL}), Bell: bell.New(s.NATS), WorkerTTL: e.WorkerTTL,
+		Store: store.New(s.Database, store.Options{WorkerTTL: e.WorkerTTL}), Bell: bell.New(s.NATS), WorkerTTL: e.WorkerTTL, EventAge: e.EventAge,
 		db: s.Database, nats: s.NATS, redis: s.Redis,
 	}
 	b.close = []func() error{s.Database.Close, client.Close, func() error { s.NATS.Close(); return nil }}

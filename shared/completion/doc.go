@@ -8,7 +8,8 @@
 //
 //   - I1 Accepted is never lost: an accepted job reaches exactly one final state, whichever single part dies.
 //   - I2 Stored once, paid once: a finished generation is stored once and never generated again.
-//   - I3 A viewer sees it all: every event after a starting point, once, in order, ending with one final event.
+//   - I3 A viewer sees it all: every event after a starting point, once, in order, ending with one final event, for as long as it
+//     is retained.
 //   - I4 The stream and the store agree: the text of the last attempt's deltas is the stored message, byte for byte.
 //   - I5 No zombie speaks: once attempt n+1 has started, nothing of attempt n is published or stored.
 //   - I6 Read your writes: a final event is published only after the result is stored.

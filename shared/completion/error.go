@@ -3,6 +3,7 @@ package completion
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -186,6 +187,15 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Cause }
+
+// LogValue is slog's: e without what an upstream has said, which may quote the request.
+func (e *Error) LogValue() slog.Value {
+	if e.UpstreamStatus == 0 && e.Code != CodeUpstreamRejected {
+		return slog.StringValue(e.Error())
+	}
+	own := NewError(e.Code, "").Because(e.Cause)
+	return slog.StringValue(own.Error())
+}
 
 // AsError returns err as an *Error: itself if it wraps one, what the table says for the sentinels of this package, and
 // an internal error with err as its cause for all else.

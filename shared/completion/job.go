@@ -50,6 +50,10 @@ type Job struct {
 	FinishedAt   time.Time
 }
 
+// IdempotencyAge is how long what an idempotency key has made is found by it at least, whatever the retention: from when it was
+// made. Unless it is deleted, it is found for as long as it is kept.
+const IdempotencyAge = 24 * time.Hour
+
 // Overdue reports whether the job's deadline has passed.
 func (j *Job) Overdue(now time.Time) bool { return !j.Deadline.IsZero() && !now.Before(j.Deadline) }
 

@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -78,6 +79,8 @@ type Log struct {
 	js      jetstream.JetStream
 	opts    Options
 	missing chan struct{} // holds one element after a stream was found missing
+
+	fromLog, fromStore atomic.Int64 // see Replays
 }
 
 var _ completion.Log = (*Log)(nil)
@@ -95,6 +98,10 @@ func New(nc *nats.Conn, opts Options) (*Log, error) {
 	}
 	return &Log{nc: nc, js: js, opts: opts, missing: make(chan struct{}, 1)}, nil
 }
+
+// Replays is how many of viewers' questions this process has answered from the log, and how many with an end that the
+// log had lost and the store knew.
+func (l *Log) Replays() (log, database int64) { return l.fromLog.Load(), l.fromStore.Load() }
 
 // place is where a job's events are stored.
 type place struct {

@@ -118,7 +118,7 @@ func (r *responder) serve(ctx context.Context, m *nats.Msg) {
 	}
 	data, err := answer(ctx, ref, m.Data)
 	if err != nil {
-		if !isAny(err, errQuestion, errBusy) {
+		if !isAny(err, errQuestion, errBusy, completion.ErrNotFound) {
 			r.log.opts.Log.Warn("answer a replay", "job_id", ref.Job, "tenant", ref.Tenant, "error", err)
 		}
 		data = failure(err)
@@ -182,6 +182,11 @@ func (r *responder) answer(ctx context.Context, ref completion.Ref, data []byte)
 	if err := s.catchUp(ctx, m, first); err != nil {
 		return nil, err
 	}
+	if s.mended {
+		r.log.fromStore.Add(1)
+	} else {
+		r.log.fromLog.Add(1)
+	}
 	return fmt.Appendf(out, `],"more":%t,"done":%t,"cursor":"%d"}`, m.left, m.final && !m.left, reached), nil
 }
 
@@ -228,8 +233,11 @@ func (q question) pos() uint64 {
 func failure(err error) []byte {
 	code := completion.CodeUnavailable
 	message := ""
-	if errors.Is(err, errQuestion) {
+	switch {
+	case errors.Is(err, errQuestion):
 		code, message = completion.CodeInvalidRequest, errQuestion.Error()
+	case errors.Is(err, completion.ErrNotFound):
+		code = completion.CodeNotFound
 	}
 	data, _ := json.Marshal(map[string]any{"error": completion.NewError(code, message)}) // strings and booleans only
 	return data

@@ -28,6 +28,14 @@ func (l *Log) Seal(ctx context.Context, job completion.Job) error {
 	return l.close(ctx, JobEnding(job))
 }
 
+// SealBatch is Seal for a batch in a final state.
+func (l *Log) SealBatch(ctx context.Context, b completion.Batch) error {
+	if !b.State.Final() {
+		return fmt.Errorf("seal log of %s: the batch is %s", b.ID, b.State)
+	}
+	return l.close(ctx, BatchEnding(b))
+}
+
 // close is Seal for whatever has ended.
 func (l *Log) close(ctx context.Context, end Ending) error {
 	if end.restate != nil {

@@ -148,3 +148,25 @@ func TestLog_Follow_QuietLine(t *testing.T) {
 	require.Len(t, got, 1)
 	require.Contains(t, string(got[0].Data), `"result":{"id":"stored"}`)
 }
+
+// What neither the store nor the log has any more, or ever had, ends a reader at once, whoever reads.
+func TestLog_Follow_I3_Pruned(t *testing.T) {
+	t.Parallel()
+	var s shelf
+	n, _, log := setup(t, eventlog.Options{Fallback: s.get, Silence: 5 * time.Millisecond})
+	serve(t, log)
+	ref := eventlogtest.Job()
+	other := finished(eventlogtest.Job(), 0)
+	s.job.Store(&other)
+	got, err := eventlogtest.Collect(log.Follow(t.Context(), ref, 0))
+	require.ErrorIs(t, err, completion.ErrNotFound)
+	require.Empty(t, got)
+	got, err = eventlogtest.Collect(eventlog.View(t.Context(), connect(t, n.ClientURL(), testkit.Viewer(t, n, acme)), ref, 0))
+	require.Equal(t, completion.CodeNotFound, completion.AsError(err).Code)
+	require.Empty(t, got)
+	// What the log still has is shown to its end.
+	eventlogtest.Write(t, eventlogtest.Open(t, log, ref), eventlogtest.Started(1), eventlogtest.Delta(1, "a"), eventlogtest.Completed(1))
+	got, err = eventlogtest.Collect(log.Follow(t.Context(), ref, 0))
+	require.NoError(t, err)
+	require.Len(t, got, 3)
+}

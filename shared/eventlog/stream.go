@@ -36,6 +36,8 @@ type stream struct {
 	ref   completion.Ref
 	place place
 	pos   uint64 // of the latest record read; 0: none
+
+	mended bool // the store had the end, the log did not
 }
 
 // grace is how long after a job's end its worker may still be about to append the final event itself.
@@ -81,14 +83,18 @@ func (s *stream) read(ctx context.Context, m *merge) error {
 }
 
 // fallBack asks the store whether the log's end is missing. A log that still has something gets the final event appended;
-// one that has nothing is left alone, and the viewer alone gets the event.
+// one that has nothing is left alone, and the viewer alone gets the event. completion.ErrNotFound: neither the store nor the log
+// has anything; it was pruned, or never was.
 func (s *stream) fallBack(ctx context.Context, m *merge) error {
 	if s.log.opts.Fallback == nil {
 		return nil
 	}
 	ending, err := s.log.opts.Fallback(ctx, s.ref)
+	if errors.Is(err, completion.ErrNotFound) {
+		return s.gone(ctx, err)
+	}
 	if err != nil {
-		if !errors.Is(err, completion.ErrNotFound) && ctx.Err() == nil {
+		if ctx.Err() == nil {
 			s.log.opts.Log.Debug("ask the store for the end of a log", "job_id", s.ref.Job, "tenant", s.ref.Tenant, "error", err)
 		}
 		return nil
@@ -101,16 +107,28 @@ func (s *stream) fallBack(ctx context.Context, m *merge) error {
 		return err
 	}
 	if end.pos == 0 {
+		s.mended = true
 		return synthesize(ending.Final, m)
 	}
 	if wait := grace - time.Since(ending.Final.At); wait > 0 && wait <= grace && !end.Type.Final() {
 		m.soon = true
 		return nil
 	}
+	s.mended = true
 	if err := s.log.close(ctx, ending); err != nil {
 		return err
 	}
 	return s.read(ctx, m)
+}
+
+// gone ends the reading of what the store no longer has, unless the log still has something of it: all, or what can be read
+// until it expires.
+func (s *stream) gone(ctx context.Context, why error) error {
+	end, err := s.log.last(ctx, s.place)
+	if err != nil || end.pos > 0 {
+		return err
+	}
+	return why
 }
 
 func synthesize(e completion.Event, m *merge) error {

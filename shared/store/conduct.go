@@ -84,6 +84,19 @@ func (s *Store) BatchShares(ctx context.Context, at time.Time) ([]completion.Bat
 	return list, wrap(err, "read batches in progress")
 }
 
+// LiveBatches returns the batches of all tenants that have not ended. They come like those of HoldBatches.
+func (s *Store) LiveBatches(ctx context.Context) ([]completion.Batch, error) {
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
+	var rows []batchRow
+	err := s.db.NewSelect().Model(&rows).Column(lightBatch...).Where("state IN (?)", bun.In(completion.LiveBatches)).OrderExpr("id").Scan(ctx)
+	if err != nil {
+		return nil, wrap(err, "read live batches")
+	}
+	list, err := batches(rows)
+	return list, wrap(err, "read live batches")
+}
+
 // SaveBatch stores how far the holder of b has come: its model, counts, usage, errors, files, and of its checkpoint Told and
 // Seq. State, Paused and the times, which others may have written meanwhile, come back in b.
 //

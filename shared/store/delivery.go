@@ -180,20 +180,13 @@ func (s *Store) EndDelivery(ctx context.Context, d completion.Delivery) error {
 	return wrap(err, "end delivery %s", d.ID)
 }
 
-// pruneLimit bounds what one call of PruneDeliveries deletes.
-const pruneLimit = 1000
-
-// PruneDeliveries gives up on deliveries that were not taken in time, and deletes up to a thousand that ended before old.
-func (s *Store) PruneDeliveries(ctx context.Context, at, old time.Time) error {
+// GiveUpDeliveries ends those as failed that were not taken in time.
+func (s *Store) GiveUpDeliveries(ctx context.Context, at time.Time) error {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
 	_, err := s.db.NewUpdate().Model((*deliveryRow)(nil)).
 		Set("state = ?", completion.DeliveryFailed).Set("ended_at = ?", stamp(at)).Set("next_at = NULL").
 		Where("state = ?", completion.DeliveryPending).Where("expires_at <= ?", stamp(at)).
 		Where("held_until IS NULL OR held_until <= ?", stamp(at)).Exec(ctx)
-	if err == nil {
-		ended := s.db.NewSelect().TableExpr("delivery AS d").Column("d.id").Where("d.ended_at <= ?", stamp(old)).Limit(pruneLimit)
-		_, err = s.db.NewDelete().Model((*deliveryRow)(nil)).Where("id IN (?)", ended).Exec(ctx)
-	}
-	return wrap(err, "prune deliveries")
+	return wrap(err, "give up deliveries")
 }

@@ -22,9 +22,6 @@ type quotaRow struct {
 	Used   int    `bun:"used"`
 }
 
-// quotaAge is how many days the counts of a day are kept.
-const quotaAge = 40
-
 // charge counts n completions of a tenant that the transaction db accepts. An *completion.Error says that they do not fit:
 // then the transaction must be undone. It is the last that a transaction does with rows that others may want too, and takes
 // accounts in one order: so nobody waits for a transaction that waits for it.
@@ -39,21 +36,11 @@ func charge(ctx context.Context, db bun.IDB, tenant string, q completion.Quota, 
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
 			return a.Full(n, at)
-		case err == nil && a.Day != 0 && row.Used == n: // its first of the day
-			err = forgetDays(ctx, db, tenant, at)
-		}
-		if err != nil {
+		case err != nil:
 			return fmt.Errorf("count completions: %w", err)
 		}
 	}
 	return nil
-}
-
-// forgetDays deletes what a tenant has used on days long ago.
-func forgetDays(ctx context.Context, db bun.IDB, tenant string, at time.Time) error {
-	_, err := db.NewDelete().Model((*quotaRow)(nil)).Where("tenant = ?", text(tenant)).
-		Where("day > 0").Where("day < ?", completion.Day(at.AddDate(0, 0, -quotaAge))).Exec(ctx)
-	return err
 }
 
 // Used returns how much of each account of q is used at a time: those that Quota.Accounts has.

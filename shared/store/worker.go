@@ -28,12 +28,11 @@ func (s *Store) Beat(ctx context.Context, worker string, status *completion.Work
 	return wrap(err, "beat of worker %s", worker)
 }
 
-// Leave says that worker is gone: the jobs it still runs may be claimed at once. It also forgets workers that have been
-// dead for a day.
-func (s *Store) Leave(ctx context.Context, worker string, at time.Time) error {
+// Leave says that worker is gone: the jobs it still runs may be claimed at once.
+func (s *Store) Leave(ctx context.Context, worker string) error {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
-	_, err := s.db.NewRaw("DELETE FROM worker WHERE id = ? OR seen_at < ?", text(worker), stamp(at.AddDate(0, 0, -1))).Exec(ctx)
+	_, err := s.db.NewRaw("DELETE FROM worker WHERE id = ?", text(worker)).Exec(ctx)
 	return wrap(err, "leave of worker %s", worker)
 }
 

@@ -157,12 +157,12 @@ var ErrEnded = errors.New("job has ended")
 
 // leave cancels the job of a client that is gone before the end, unless it shall be kept.
 func (d *Desk) leave(ctx context.Context, client Client, err error) {
-	d.p.Logger.Debug("client left", "job_id", client.Job.ID, "keep", client.keep, "cause", context.Cause(ctx), "error", err)
+	d.p.Logger.Debug("client left", "tenant", client.Job.Tenant, "job_id", client.Job.ID, "keep", client.keep, "cause", context.Cause(ctx), "error", err)
 	if client.keep || errors.Is(err, ErrEnded) {
 		return
 	}
 	if _, err := d.p.Intake.Cancel(context.WithoutCancel(ctx), client.Job.Ref()); err != nil {
-		d.p.Logger.Error("job of a client that left not cancelled", "job_id", client.Job.ID, "error", err)
+		d.p.Logger.Error("job of a client that left not cancelled", "tenant", client.Job.Tenant, "job_id", client.Job.ID, "error", err)
 	}
 }
 

@@ -50,7 +50,11 @@ func (f *Face) results(ctx context.Context, in *resultsInput) (*huma.StreamRespo
 		defer stop()
 		_, w := humago.Unwrap(c)
 		w.Header().Set("Content-Type", "application/jsonl")
-		if err := f.write(w, first, some, next); err != nil {
+		err := f.write(w, first, some, next)
+		if err == nil {
+			_, err = f.Store.Batch(ctx, b.Ref()) // if it was pruned meanwhile, these are not all
+		}
+		if err != nil {
 			f.Logger.Warn("results not sent to their end", "batch_id", b.ID, "request_id", completion.RequestID(ctx), "error", err)
 			panic(http.ErrAbortHandler) // or they would seem to be all
 		}

@@ -66,6 +66,9 @@ func (f *Face) rest(ctx context.Context, old, b *completion.Batch) error {
 	}
 	defer in.Close()
 	answered, err := f.answered(ctx, old)
+	if err == nil {
+		_, err = f.Store.Batch(ctx, old.Ref()) // if it was pruned meanwhile, answers may have been missing
+	}
 	if err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ type Store interface {
 	HandOut(ctx context.Context, at, until time.Time, share store.Share) ([]completion.Delivery, error)
 	StartDelivery(ctx context.Context, tenant, id string, after int, at, until time.Time) (completion.Delivery, error)
 	EndDelivery(ctx context.Context, d completion.Delivery) error
-	PruneDeliveries(ctx context.Context, at, old time.Time) error
+	GiveUpDeliveries(ctx context.Context, at time.Time) error
 	Webhook(ctx context.Context, tenant, id string) (completion.Webhook, error)
 	ChangeWebhook(ctx context.Context, tenant, id string, at time.Time, change func(*completion.Webhook) error) (completion.Webhook, error)
 }

@@ -27,8 +27,7 @@ const (
 	hold       = time.Minute            // a delivery in the queue is handed out again after this
 	margin     = 15 * time.Second       // and one that is being sent after this and the time-out
 	page       = 200                    // notices taken in one transaction
-	pruneEvery = time.Minute            // how often old deliveries are looked for
-	retention  = 30 * 24 * time.Hour    // how long an ended delivery can be looked up
+	lateEvery  = time.Minute            // how often deliveries are looked for that were not taken in time
 	maxWait    = 5 * time.Second        // how often the queue is asked without a wake-up: for what other processes put there
 	grace      = 5 * time.Second        // a stopping process lets what it sends go on for so long
 	taskLimit  = 2 * time.Minute        // far above what a task takes
@@ -48,8 +47,8 @@ type Dispatcher struct {
 	tasks *asynq.Client
 
 	freed   chan struct{} // one slot: something was sent, so that more may be handed out
-	pruned  time.Time
-	failing bool // the latest round failed
+	looked  time.Time     // when late deliveries were looked for
+	failing bool          // the latest round failed
 }
 
 // New returns a Dispatcher whose queue is on rc, which the caller closes after Run.
@@ -132,15 +131,15 @@ func (d *Dispatcher) round(ctx context.Context) error {
 	if len(due) > 0 {
 		d.rc.Wake()
 	}
-	return d.prune(ctx, now)
+	return d.giveUp(ctx, now)
 }
 
-func (d *Dispatcher) prune(ctx context.Context, now time.Time) error {
-	if now.Sub(d.pruned) < pruneEvery {
+func (d *Dispatcher) giveUp(ctx context.Context, now time.Time) error {
+	if now.Sub(d.looked) < lateEvery {
 		return nil
 	}
-	d.pruned = now
-	return d.store.PruneDeliveries(ctx, now, now.Add(-retention))
+	d.looked = now
+	return d.store.GiveUpDeliveries(ctx, now)
 }
 
 // note is what a task carries.

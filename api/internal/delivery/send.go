@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"syscall"
@@ -49,6 +50,10 @@ func (d *Dispatcher) send(ctx context.Context, hook *completion.Webhook, sent *c
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
+		}
+		var act *url.Error
+		if errors.As(err, &act) {
+			err = act.Err // its text has the address, of which parts may be secret
 		}
 		return answer{err: err}
 	}

@@ -168,6 +168,8 @@ func (f *Follower) hangUp(ctx context.Context, stream *sse.Stream, id string, la
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, sse.ErrStopping):
 		_ = stream.Send("", "reconnect", fmt.Appendf(nil, `{"after":%d}`, last)) // it may be gone as well
+	case errors.Is(err, completion.ErrNotFound): // whoever comes again is told so
+		f.p.Logger.Debug("viewer of what is gone", "id", id, "last", last)
 	case cause == nil:
 		f.p.Logger.Error("event stream broke", "id", id, "error", err)
 	default:

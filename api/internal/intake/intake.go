@@ -67,7 +67,7 @@ type Parts struct {
 	Timeout map[completion.Lane]time.Duration // until a job must have ended that says nothing about it
 	Logger  *slog.Logger
 
-	Accepted func(lane completion.Lane, n int) // learns of each job that was made; nil: nobody does
+	Accepted func(lane completion.Lane, e completion.Endpoint, n int) // learns of each job that was made; nil: nobody does
 }
 
 // Intake is safe for concurrent use.
@@ -156,11 +156,11 @@ func (i *Intake) AcceptBy(ctx context.Context, job *completion.Job, add func(ctx
 		}
 		return stored, false, err
 	case err != nil:
-		i.p.Logger.Warn("job not counted among those that wait, Redis is away", "job_id", job.ID, "error", err)
+		i.p.Logger.Warn("job not counted among those that wait, Redis is away", "tenant", job.Tenant, "job_id", job.ID, "error", err)
 	}
 	stored, created, err = add(ctx, job)
 	if created && err == nil && i.p.Accepted != nil {
-		i.p.Accepted(job.Lane, 1)
+		i.p.Accepted(stored.Lane, stored.Endpoint, 1)
 	}
 	switch {
 	case created && err == nil && !stored.Held:
@@ -176,7 +176,7 @@ func (i *Intake) Enqueue(ctx context.Context, job completion.Job) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), enqueueLimit)
 	defer cancel()
 	if err := i.p.Queue.Enqueue(ctx, job.Task()); err != nil {
-		i.p.Logger.Warn("job accepted but not enqueued, the sweeper will", "job_id", job.ID, "error", err)
+		i.p.Logger.Warn("job accepted but not enqueued, the sweeper will", "tenant", job.Tenant, "job_id", job.ID, "error", err)
 	}
 }
 
@@ -204,7 +204,7 @@ func (i *Intake) Cancel(ctx context.Context, ref completion.Ref) (completion.Job
 		}
 	}
 	if err != nil {
-		i.p.Logger.Warn("cancel stored but not passed on yet", "job_id", job.ID, "error", err)
+		i.p.Logger.Warn("cancel stored but not passed on yet", "tenant", job.Tenant, "job_id", job.ID, "error", err)
 	}
 	if job.Conversation != "" && job.State.Final() {
 		i.p.Bell.Turn(completion.Ref{Tenant: job.Tenant, Job: job.Conversation})

@@ -39,7 +39,7 @@ func (f *Face) end(ctx context.Context, ref completion.Ref) (completion.Job, err
 	defer stop()
 	for _, err := range f.Log.Follow(waiting, ref, 0) {
 		if err != nil {
-			f.Logger.Warn("response cancelled, but it has not ended yet", "job_id", ref.Job, "error", err)
+			f.Logger.Warn("response cancelled, but it has not ended yet", "tenant", ref.Tenant, "job_id", ref.Job, "error", err)
 			break
 		}
 	}

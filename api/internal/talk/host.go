@@ -108,7 +108,7 @@ func (h *Host) passOn(ctx context.Context, conversation completion.Ref, cancelle
 	ctx = context.WithoutCancel(ctx) // it is stored already
 	for _, id := range cancelled {
 		if _, err := h.p.Intake.Cancel(ctx, completion.Ref{Tenant: conversation.Tenant, Job: id}); err != nil {
-			h.p.Logger.Warn("cancel of a turn stored but not passed on", "job_id", id, "error", err)
+			h.p.Logger.Warn("cancel of a turn stored but not passed on", "tenant", conversation.Tenant, "job_id", id, "error", err)
 		}
 	}
 	h.p.Bell.Turn(conversation)

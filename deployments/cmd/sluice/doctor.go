@@ -4,16 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
+	"net/url"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/tidwall/gjson"
 
+	"sluice/deployments/standalone"
 	"sluice/migrations"
 	"sluice/shared/backend"
+	"sluice/shared/client"
 	"sluice/shared/completion"
 	"sluice/shared/queue"
 	"sluice/shared/store"
@@ -38,15 +40,15 @@ type check struct {
 	name string
 	skip string // why it is not checked; empty: it is
 	run  func(context.Context) (found string, err error)
-	hint string // what to do if it fails
+	hint string // what to do if it fails; empty: the error says so
 }
 
 // Run is kong's.
 func (c *doctorCmd) Run(ctx context.Context, t *terminal) error {
 	failed := 0
-	for _, check := range c.checks() {
+	for _, check := range c.checks(t) {
 		if check.skip != "" {
-			fmt.Fprintf(t.out, "-     %-11s %s\n", check.name, check.skip)
+			fmt.Fprintf(t.out, "-     %-12s %s\n", check.name, check.skip)
 			continue
 		}
 		limited, cancel := context.WithTimeout(ctx, checkLimit)
@@ -54,10 +56,13 @@ func (c *doctorCmd) Run(ctx context.Context, t *terminal) error {
 		cancel()
 		if err != nil {
 			failed++
-			fmt.Fprintf(t.out, "FAIL  %-11s %v\n      %-11s %s\n", check.name, err, "", check.hint)
+			fmt.Fprintf(t.out, "FAIL  %-12s %v\n", check.name, err)
+			if check.hint != "" {
+				fmt.Fprintf(t.out, "      %-12s %s\n", "", check.hint)
+			}
 			continue
 		}
-		fmt.Fprintf(t.out, "ok    %-11s %s\n", check.name, found)
+		fmt.Fprintf(t.out, "ok    %-12s %s\n", check.name, found)
 	}
 	if failed > 0 {
 		return &exitError{1, fmt.Errorf("%d of the checks failed", failed)}
@@ -65,7 +70,11 @@ func (c *doctorCmd) Run(ctx context.Context, t *terminal) error {
 	return nil
 }
 
-func (c *doctorCmd) checks() []check {
+func (c *doctorCmd) checks(t *terminal) []check {
+	folder := ""
+	if c.DatabaseURL != "" {
+		folder = "SLUICE_DATABASE_URL is set; only the all-in-one has one"
+	}
 	unset := func(value, name string) string {
 		if value == "" {
 			return name + " is not set; the all-in-one has its own"
@@ -73,12 +82,14 @@ func (c *doctorCmd) checks() []check {
 		return ""
 	}
 	checks := []check{
-		{"API", "", c.checkAPI, "Start it with make run, or set SLUICE_API_URL."},
+		{"API", "", c.checkAPI, ""},
+		{"API key", "", func(ctx context.Context) (string, error) { return c.checkKey(ctx, t) }, ""},
+		{"data folder", folder, c.checkData, ""},
 		{"PostgreSQL", unset(c.DatabaseURL, "SLUICE_DATABASE_URL"), c.checkDatabase, "Check SLUICE_DATABASE_URL, and run migrate up."},
 		{"Redis", unset(c.RedisURL, "SLUICE_REDIS_URL"), c.checkRedis, "Check SLUICE_REDIS_URL, and set maxmemory-policy to noeviction."},
 		{"queue", unset(c.RedisURL, "SLUICE_REDIS_URL"), c.checkQueue, "They do not run and do no harm; delete them with: asynq task deleteall --queue LANE --state archived"},
 		{"NATS", unset(c.NATSURL, "SLUICE_NATS_URL"), c.checkNATS, "Check SLUICE_NATS_URL and SLUICE_NATS_CREDS, and that the server runs with the nats.conf of sluice nats init."},
-		{"upstream", "", c.checkUpstream, "Check OPENAI_BASE_URL and OPENAI_API_KEY."},
+		{"upstream", "", c.checkUpstream, ""},
 	}
 	if c.UpstreamURL == "" && c.UpstreamKey == "" {
 		checks[len(checks)-1].skip = "neither OPENAI_API_KEY nor OPENAI_BASE_URL is set; the all-in-one uses the simulated model"
@@ -87,42 +98,44 @@ func (c *doctorCmd) checks() []check {
 }
 
 func (c *doctorCmd) checkAPI(ctx context.Context) (string, error) {
-	if err := fetch(ctx, c.API+"/readyz", ""); err != nil {
-		return "", err
+	status, body, err := fetch(ctx, c.API+"/readyz", "")
+	switch {
+	case err != nil:
+		return "", advise(err)
+	case !gjson.ValidBytes(body):
+		return "", advise(&client.Error{Status: status})
+	case status != http.StatusOK:
+		return "", fmt.Errorf("%s is not ready: %s", c.API, gist(body))
 	}
 	return c.API + " is ready", nil
 }
 
-func (c *doctorCmd) checkUpstream(ctx context.Context) (string, error) {
-	base := c.UpstreamURL
-	if base == "" {
-		base = "https://api.openai.com/v1"
-	}
-	if err := fetch(ctx, strings.TrimSuffix(base, "/")+"/models", c.UpstreamKey); err != nil {
+func (c *doctorCmd) checkKey(ctx context.Context, t *terminal) (string, error) {
+	api, err := c.client(t)
+	if err != nil {
 		return "", err
 	}
-	return base + " answers", nil
+	_, _, err = api.List(ctx, client.Query{Limit: 1})
+	var refused *client.Error
+	var away *url.Error
+	if errors.As(err, &away) {
+		return "", errors.New("cannot be checked: the API does not answer")
+	}
+	if errors.As(err, &refused) && refused.Code == string(completion.CodeScope) {
+		return "is accepted, and may not read", nil
+	}
+	if err != nil {
+		return "", advise(err)
+	}
+	return "is accepted", nil
 }
 
-// fetch asks url and returns what is wrong with the answer.
-func fetch(ctx context.Context, url, key string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-	if err != nil {
-		return fmt.Errorf("build request: %w", err)
-	}
-	if key != "" {
-		req.Header.Set("Authorization", "Bearer "+key)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusOK {
-		return nil
-	}
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, 300)) // what arrived is enough to tell
-	return fmt.Errorf("%s answers %s: %s", url, resp.Status, strings.TrimSpace(string(text)))
+func (c *doctorCmd) checkData(ctx context.Context) (string, error) {
+	return standalone.CheckData(ctx, c.DataDir)
+}
+
+func (c *doctorCmd) checkUpstream(ctx context.Context) (string, error) {
+	return checkUpstream(ctx, c.UpstreamURL, c.UpstreamKey)
 }
 
 func (c *doctorCmd) checkDatabase(ctx context.Context) (string, error) {

@@ -29,10 +29,12 @@ type program struct {
 	Cancel        cancelCmd        `cmd:"" help:"Cancel a job, keeping what it has so far."`
 	Retry         retryCmd         `cmd:"" help:"Try jobs again that failed, expired or were cancelled."`
 	Models        modelsCmd        `cmd:"" help:"List the models there are."`
+	Top           topCmd           `cmd:"" help:"Watch lanes, workers, upstreams and rates live."`
 	Batch         batchCmd         `cmd:"" help:"Run a file of many requests."`
 	Conversations conversationsCmd `cmd:"" help:"Look at conversations."`
 	Keys          keysCmd          `cmd:"" help:"Manage API keys."`
 	Tenants       tenantsCmd       `cmd:"" help:"Limit tenants, and set what their conversations begin with."`
+	Prune         pruneCmd         `cmd:"" help:"Delete what has ended and is old, or count it."`
 	Webhooks      webhooksCmd      `cmd:"" name:"webhooks" help:"Be told of what happens, over HTTP."`
 	NATS          natsCmd          `cmd:"" name:"nats" help:"Set NATS up."`
 	Sim           simCmd           `cmd:"" help:"Run the simulated model alone, as an OpenAI-compatible server."`
@@ -115,5 +117,5 @@ func run(ctx context.Context, args []string, t *terminal) error {
 	if err != nil {
 		return &exitError{status: 2, err: fmt.Errorf("%w (see sluice --help)", err)}
 	}
-	return command.Run()
+	return advise(command.Run())
 }

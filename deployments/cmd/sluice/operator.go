@@ -19,13 +19,17 @@ type operator struct {
 }
 
 // with runs do on the store.
-func (o operator) with(do func(*store.Store) error) (err error) {
+func (o operator) with(do func(*store.Store) error) error {
+	return o.under(store.Options{}, do)
+}
+
+func (o operator) under(options store.Options, do func(*store.Store) error) (err error) {
 	db, err := o.open()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	return do(store.New(db, store.Options{}))
+	return do(store.New(db, options))
 }
 
 func (o operator) open() (*bun.DB, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"sluice/deployments/standalone"
 	"sluice/shared/config"
@@ -30,9 +31,25 @@ func (c *upCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	c.greet(t, s)
+	c.warn(ctx, t, s)
 	err = s.Run(ctx)
 	fmt.Fprintln(t.out, "stopped; what was unfinished goes on at the next start")
 	return err
+}
+
+// warnLimit is how long the start waits for the upstream to say that it is there.
+const warnLimit = 3 * time.Second
+
+// warn says what is wrong with a real upstream. The server starts all the same: jobs wait, and it may come.
+func (c *upCmd) warn(ctx context.Context, t *terminal, s *standalone.Standalone) {
+	if s.Simulated() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, warnLimit)
+	defer cancel()
+	if _, err := checkUpstream(ctx, c.Server.Worker.UpstreamURL, c.Server.Worker.UpstreamKey); err != nil && ctx.Err() != context.Canceled {
+		fmt.Fprintf(t.err, "sluice: warning: %v\n", err)
+	}
 }
 
 // greet prints where everything is and what to do next.
@@ -53,12 +70,12 @@ func (c *upCmd) greet(t *terminal, s *standalone.Standalone) {
 	if s.Key() != "" {
 		file := filepath.Join(c.Server.DataDir, standalone.KeyFile)
 		if c.Server.DataDir != defaultData {
-			ask = "SLUICE_DATA_DIR=" + c.Server.DataDir + " " + ask
+			ask = "SLUICE_DATA_DIR=" + quote(c.Server.DataDir) + " " + ask
 		}
 		key = fmt.Sprintf("  API key    %s   (in %s, tenant %s)\n", s.Key(), file, c.Server.Tenant)
 		with = ", with this API key"
 		page += "#key=" + s.Key()
-		header = fmt.Sprintf("-H \"Authorization: Bearer $(cat %s)\" ", file)
+		header = fmt.Sprintf("-H \"Authorization: Bearer $(cat %s)\" ", quote(file))
 	}
 	private := ""
 	if s.PrivateAddr() != "" {

@@ -69,10 +69,14 @@ func provide(ctx context.Context, list []program) error {
 	if err != nil {
 		return fmt.Errorf("the tests need %s: install them, this system has no apt-get", strings.Join(missing, ", "))
 	}
+	if _, err := exec.LookPath("sudo"); err != nil && os.Geteuid() != 0 {
+		return fmt.Errorf("the tests need the Debian packages %s: install them as root (%s)", strings.Join(missing, ", "), command(missing))
+	}
 	fmt.Fprintln(os.Stderr, "testenv: installing", strings.Join(missing, ", "))
 	for _, args := range [][]string{{"update", "-qq"}, append([]string{"install", "-y", "-qq", "--no-install-recommends"}, missing...)} {
 		if err := asRoot(ctx, apt, args); err != nil {
-			return fmt.Errorf("install %s: %w", strings.Join(missing, ", "), err)
+			return fmt.Errorf("the Debian packages %s, which the tests need, cannot be installed: see above, or install them as root (%s): %w",
+				strings.Join(missing, ", "), command(missing), err)
 		}
 	}
 	for _, p := range list {
@@ -82,6 +86,9 @@ func provide(ctx context.Context, list []program) error {
 	}
 	return nil
 }
+
+// command is what installs packages.
+func command(packages []string) string { return "apt-get install -y " + strings.Join(packages, " ") }
 
 func asRoot(ctx context.Context, name string, args []string) error {
 	if os.Geteuid() != 0 {

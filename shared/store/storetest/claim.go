@@ -58,7 +58,7 @@ func claimOneWins(t *testing.T, s *store.Store) {
 		require.EqualValues(t, 1, won.Load())
 		stored := get(t, s, job)
 		require.Equal(t, attempt+1, stored.Attempt)
-		require.NoError(t, s.Leave(t.Context(), stored.Worker, now()))
+		require.NoError(t, s.Leave(t.Context(), stored.Worker))
 		workers = slices.DeleteFunc(workers, func(w string) bool { return w == stored.Worker })
 	}
 }
@@ -76,7 +76,7 @@ func claimDeadWorker(t *testing.T, s *store.Store) {
 	require.NoError(t, err, "w1 has not been seen for a minute")
 	require.Equal(t, 2, got.Attempt)
 	require.NoError(t, s.Beat(t.Context(), "w2", nil, now().Add(time.Minute)))
-	require.NoError(t, s.Leave(t.Context(), "w2", now()))
+	require.NoError(t, s.Leave(t.Context(), "w2"))
 	got, err = s.Claim(t.Context(), job.Ref(), "w3", now())
 	require.NoError(t, err, "w2 has left")
 	require.Equal(t, 3, got.Attempt)
@@ -96,9 +96,12 @@ func claimFinal(t *testing.T, s *store.Store) {
 func workerLeave(t *testing.T, s *store.Store) {
 	job := claim(t, s, add(t, s), "w1")
 	require.NoError(t, s.Beat(t.Context(), "w1", nil, now()), "a beat may be repeated")
-	require.NoError(t, s.Leave(t.Context(), "w2", now().AddDate(0, 0, 2)))
+	require.NoError(t, s.Leave(t.Context(), "w2"))
 	_, err := s.Claim(t.Context(), job.Ref(), "w3", now())
-	require.NoError(t, err, "w1 has been forgotten after a day")
+	require.ErrorIs(t, err, completion.ErrHeld, "w1 is still there")
+	require.NoError(t, s.Leave(t.Context(), "w1"))
+	_, err = s.Claim(t.Context(), job.Ref(), "w3", now())
+	require.NoError(t, err)
 	require.NoError(t, s.Beat(t.Context(), "w3", nil, now()))
 	require.NoError(t, s.Alone(t.Context()))
 	_, err = s.Claim(t.Context(), job.Ref(), "w4", now())

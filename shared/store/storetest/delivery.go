@@ -229,7 +229,7 @@ func deliveryPages(t *testing.T, s *store.Store) {
 	require.Equal(t, ids[3], page[0].ID)
 }
 
-func deliveryPrune(t *testing.T, s *store.Store) {
+func deliveryGiveUp(t *testing.T, s *store.Store) {
 	w := hook(t, s, "*")
 	ids := deliver(t, s, w, 2)
 	at := now()
@@ -237,12 +237,10 @@ func deliveryPrune(t *testing.T, s *store.Store) {
 	require.NoError(t, err)
 	d.State, d.EndedAt = completion.DeliveryDelivered, at
 	require.NoError(t, s.EndDelivery(t.Context(), d))
-	require.NoError(t, s.PruneDeliveries(t.Context(), at.Add(time.Hour), at.Add(-time.Hour)))
-	require.Len(t, told(t, s, w), 2)
 	late := at.Add(completion.GiveUpAfter)
-	require.NoError(t, s.PruneDeliveries(t.Context(), late, at))
-	left := told(t, s, w)
-	require.Len(t, left, 1, "the old one is gone")
-	require.Equal(t, completion.DeliveryFailed, left[0].State, "the other was not taken in time")
-	require.Equal(t, late, left[0].EndedAt)
+	require.NoError(t, s.GiveUpDeliveries(t.Context(), late))
+	all := told(t, s, w)
+	require.Equal(t, completion.DeliveryDelivered, all[0].State)
+	require.Equal(t, completion.DeliveryFailed, all[1].State, "it was not taken in time")
+	require.Equal(t, late, all[1].EndedAt)
 }

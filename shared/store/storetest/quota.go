@@ -224,11 +224,18 @@ func quotaForgets(t *testing.T, s *store.Store) {
 		_, _, err := s.Add(t.Context(), &job)
 		require.NoError(t, err)
 	}
-	require.Equal(t, []int{3, 1, 1}, used(t, s, q, first), "forty days are kept")
-	job := counted(completion.Quota{OwnerPerDay: 1, Owner: "bob"}, func(j *completion.Job) { j.CreatedAt = first.AddDate(0, 0, 41) })
-	_, _, err := s.Add(t.Context(), &job)
+	require.Equal(t, []int{3, 1, 1}, used(t, s, q, first))
+	leased(t, s)
+	before := first.AddDate(0, 0, 1)
+	old, err := s.CountOld(t.Context(), store.KindQuotaDays, before, before)
 	require.NoError(t, err)
-	require.Equal(t, []int{3, 0, 0}, used(t, s, q, first))
+	require.Equal(t, 2, old)
+	for range 2 {
+		n, err := s.DropQuotaDays(t.Context(), pruning, before, now(), 1)
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+	}
+	require.Equal(t, []int{3, 0, 0}, used(t, s, q, first), "not all days together")
 	require.Equal(t, []int{3, 2, 2}, used(t, s, q, first.AddDate(0, 0, 40)))
 }
 

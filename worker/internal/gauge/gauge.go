@@ -9,9 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tidwall/gjson"
-
 	"sluice/shared/completion"
+	"sluice/worker/internal/meter"
 )
 
 const (
@@ -51,7 +50,8 @@ func (g *Gauge) Ended(job completion.Job) {
 		default:
 			return
 		}
-		y.OutputTokens += outputTokens(job.Usage)
+		_, output := meter.Tokens(job.Usage)
+		y.OutputTokens += output
 		if !job.FirstTokenAt.IsZero() {
 			y.FirstDelta.Add(job.FirstTokenAt.Sub(job.CreatedAt))
 		}
@@ -69,15 +69,6 @@ func (g *Gauge) count(lane completion.Lane, change func(*completion.Yield)) {
 	if r := g.lanes[lane]; r != nil {
 		change(r.at(time.Now()))
 	}
-}
-
-// outputTokens reads either of the names that OpenAI has for them.
-func outputTokens(usage []byte) int64 {
-	n := gjson.GetBytes(usage, "completion_tokens")
-	if !n.Exists() {
-		n = gjson.GetBytes(usage, "output_tokens")
-	}
-	return max(n.Int(), 0)
 }
 
 // Lane adds to a lane's status what it did of late.

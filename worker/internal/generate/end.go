@@ -20,6 +20,7 @@ func (g *Generator) finish(ctx context.Context, job completion.Job, s *speech, s
 	outcome.Unsaid = !said
 	stored, err := g.end(ctx, job, outcome, func() { g.keep(ctx, job, s, outcome) })
 	if errors.Is(err, completion.ErrFinal) {
+		g.opts.Lost(job)
 		return g.seal(ctx, stored) // somebody else ended it, and may not have got to close the log
 	}
 	if err != nil {
@@ -55,11 +56,11 @@ func (g *Generator) keep(ctx context.Context, job completion.Job, s *speech, o c
 	}
 	event := o.StoringEvent(s.start.Attempt)
 	if !job.Endpoint.Streams() && !event.Fits() {
-		g.logger.Warn("outcome too large for the log", "job_id", s.ref.Job)
+		g.log(s.ref).Warn("outcome too large for the log")
 		return
 	}
 	if err := s.say(ctx, event); err != nil {
-		g.logger.Warn("outcome not written to the log", "job_id", s.ref.Job, "error", err)
+		g.log(s.ref).Warn("outcome not written to the log", "error", err)
 		return
 	}
 	s.kept = true
@@ -83,12 +84,12 @@ func (g *Generator) retry(ctx context.Context, job completion.Job, s *speech, fa
 	case err != nil:
 		return g.refused(job, err)
 	}
-	g.opts.Retried(job)
+	g.opts.Retried(job, counted)
 	level := slog.LevelWarn
 	if !counted {
 		level = slog.LevelDebug
 	}
-	g.logger.Log(ctx, level, "attempt failed, another follows", "job_id", job.ID, "attempt", job.Attempt, "after", delay, "error", failure)
+	g.log(job.Ref()).Log(ctx, level, "attempt failed, another follows", "attempt", job.Attempt, "after", delay, "error", failure)
 	e := completion.Event{Type: completion.EventRetrying, Attempt: job.Attempt, At: r.At, Error: failure, RetryAt: &r.RetryAt}
 	if err := g.announce(ctx, s, e); err != nil {
 		return err
@@ -102,6 +103,8 @@ const persistGrace = 10 * time.Second
 // persist runs write until the store takes it or refuses it for good, and away after each failure: a database that is
 // down is waited for (I2), but not longer than persistGrace once the worker is told to stop.
 func (g *Generator) persist(ctx context.Context, job completion.Job, write func(context.Context) error, away func()) error {
+	g.pending.Add(1)
+	defer g.pending.Add(-1)
 	bounded, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() {
@@ -114,7 +117,7 @@ func (g *Generator) persist(ctx context.Context, job completion.Job, write func(
 		if err == nil || !transient(err) {
 			return err
 		}
-		g.logger.Error("store is away, the result is kept and tried again", "job_id", job.ID, "attempt", job.Attempt, "error", err)
+		g.log(job.Ref()).Error("store is away, the result is kept and tried again", "attempt", job.Attempt, "error", err)
 		away()
 		if pause(bounded, wait) != nil {
 			return err
@@ -134,11 +137,12 @@ func transient(err error) bool {
 
 // refused answers the queue when the store did not take an attempt's end.
 func (g *Generator) refused(job completion.Job, err error) error {
+	g.opts.Lost(job)
 	if transient(err) {
-		g.logger.Error("result not stored before the worker stopped", "job_id", job.ID, "attempt", job.Attempt, "error", err)
+		g.log(job.Ref()).Error("result not stored before the worker stopped", "attempt", job.Attempt, "error", err)
 		return &queue.Again{}
 	}
-	g.logger.Info("attempt was not the job's latest any more", "job_id", job.ID, "attempt", job.Attempt, "error", err)
+	g.log(job.Ref()).Info("attempt was not the job's latest any more", "attempt", job.Attempt, "error", err)
 	if errors.Is(err, completion.ErrStale) {
 		return queue.ErrNotMine
 	}
@@ -158,16 +162,16 @@ func (g *Generator) announce(ctx context.Context, s *speech, e completion.Event)
 	case errors.Is(err, completion.ErrStale):
 		return queue.ErrNotMine
 	case err != nil && !errors.Is(err, completion.ErrFinal):
-		g.logger.Warn("event not published, the first viewer to ask repairs it", "job_id", s.ref.Job, "type", e.Type, "error", err)
+		g.log(s.ref).Warn("event not published, the first viewer to ask repairs it", "type", e.Type, "error", err)
 	}
 	return nil
 }
 
 func (g *Generator) note(job completion.Job, failure *completion.Error) {
-	attrs := []any{"job_id", job.ID, "tenant", job.Tenant, "state", job.State, "attempt", job.Attempt, "took", job.FinishedAt.Sub(job.CreatedAt)}
+	log, attrs := g.log(job.Ref()), []any{"state", job.State, "attempt", job.Attempt, "took", job.FinishedAt.Sub(job.CreatedAt)}
 	if failure != nil && job.State == completion.Failed {
-		g.logger.Warn("job failed", append(attrs, "error", failure)...)
+		log.Warn("job failed", append(attrs, "error", failure)...)
 		return
 	}
-	g.logger.Debug("job finished", attrs...)
+	log.Debug("job finished", attrs...)
 }

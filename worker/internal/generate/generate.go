@@ -17,6 +17,7 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"sluice/shared/answer"
@@ -53,29 +54,34 @@ type Throttle interface {
 
 // Options of a Generator. All are required.
 type Options struct {
-	Worker          string               // this process's name in the store, unique
-	Attempts        int                  // tries that may fail before the job does
-	Backoff         Backoff              // pause between tries
-	GenerationLimit time.Duration        // longest a single attempt may take
-	PublishLimit    time.Duration        // longest wait for the log after the answer is stored, before giving up on it
-	Throttle        Throttle             // when an attempt may begin
-	Ended           func(completion.Job) // learns of each end that was stored; must not block
-	Retried         func(completion.Job) // learns of each attempt that another follows; must not block
+	Worker          string        // this process's name in the store, unique
+	Attempts        int           // tries that may fail before the job does
+	Backoff         Backoff       // pause between tries
+	GenerationLimit time.Duration // longest a single attempt may take
+	PublishLimit    time.Duration // longest wait for the log after the answer is stored, before giving up on it
+	Throttle        Throttle      // when an attempt may begin
+
+	// Who learns of what happens to attempts; none may block.
+	Claimed func(completion.Job)                   // one begins
+	Ended   func(completion.Job)                   // one ended and, with it, the job, as it was stored
+	Retried func(job completion.Job, counted bool) // one ended and another follows; counted: it cost a try
+	Lost    func(completion.Job)                   // one came to nothing: the job was another's by then, or the worker stopped before the end was stored
 }
 
 // Generator runs the attempts of one lane's jobs; any number at once.
 type Generator struct {
 	store    Store
-	log      Log
+	events   Log
 	upstream Upstream
 	opts     Options
 	logger   *slog.Logger
 	running  running
+	pending  atomic.Int64 // ends that are being stored
 }
 
 // New returns a Generator.
 func New(s Store, l Log, u Upstream, o Options, logger *slog.Logger) *Generator {
-	return &Generator{store: s, log: l, upstream: u, opts: o, logger: logger}
+	return &Generator{store: s, events: l, upstream: u, opts: o, logger: logger}
 }
 
 // Causes that end an attempt early; they travel in its context.
@@ -93,6 +99,14 @@ func (g *Generator) Cancel(ref completion.Ref) { g.running.stop(ref, errCancelle
 
 // Running is how many attempts run now.
 func (g *Generator) Running() int { return g.running.count() }
+
+// Pending is how many attempts have ended whose end is not stored yet.
+func (g *Generator) Pending() int { return int(g.pending.Load()) }
+
+// log is the logger for what is about ref.
+func (g *Generator) log(ref completion.Ref) *slog.Logger {
+	return g.logger.With("tenant", ref.Tenant, "job_id", ref.Job)
+}
 
 // Handle is the queue's handler: it runs one attempt of the task's job. Its answers are the queue's: nil when the task
 // is done with, *queue.Again when it shall come back, queue.ErrNotMine when another worker has the job.
@@ -114,7 +128,7 @@ func (g *Generator) Handle(ctx context.Context, task completion.Task) error {
 	case errors.Is(err, completion.ErrFinal):
 		return g.seal(ctx, job)
 	case errors.Is(err, completion.ErrNotFound):
-		g.logger.Warn("task of an unknown job dropped", "job_id", task.Ref.Job)
+		g.log(task.Ref).Warn("task of an unknown job dropped")
 		return nil
 	case errors.Is(err, completion.ErrHeld):
 		return &queue.Again{After: heldDelay}
@@ -131,7 +145,7 @@ func (g *Generator) claim(ctx context.Context, ref completion.Ref) (job completi
 		if err == nil || completion.AsError(err).Code != completion.CodeUnavailable {
 			return job, err
 		}
-		g.logger.Error("store is away, the claim is tried again", "job_id", ref.Job, "error", err)
+		g.log(ref).Error("store is away, the claim is tried again", "error", err)
 		if pause(ctx, wait) != nil {
 			return job, err
 		}
@@ -142,14 +156,15 @@ func (g *Generator) claim(ctx context.Context, ref completion.Ref) (job completi
 func (g *Generator) seal(ctx context.Context, job completion.Job) error {
 	ctx, cancel := context.WithTimeout(ctx, g.opts.PublishLimit)
 	defer cancel()
-	if err := g.log.Seal(ctx, job); err != nil {
-		g.logger.Warn("final event not published, the first viewer to ask repairs it", "job_id", job.ID, "error", err)
+	if err := g.events.Seal(ctx, job); err != nil {
+		g.log(job.Ref()).Warn("final event not published, the first viewer to ask repairs it", "error", err)
 	}
 	return nil
 }
 
 // attempt generates and ends in whichever way the context's cause or the upstream's error say.
 func (g *Generator) attempt(ctx context.Context, job completion.Job, pass *throttle.Pass) error {
+	g.opts.Claimed(job)
 	if job.CancelRequested {
 		g.Cancel(job.Ref())
 	}
@@ -158,7 +173,7 @@ func (g *Generator) attempt(ctx context.Context, job completion.Job, pass *throt
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	s := newSpeech(g.log, job.Ref(), completion.Event{
+	s := newSpeech(g.events, job.Ref(), completion.Event{
 		Type: completion.EventStarted, Attempt: job.Attempt, At: time.Now(), Model: job.Model, Upstream: g.upstream.Name(),
 	}, func(ctx context.Context) error { return g.confirm(ctx, job) })
 	speaking, hush := context.WithCancelCause(context.WithoutCancel(ctx)) // what was generated is published even after a cancel
@@ -220,7 +235,8 @@ func (g *Generator) conclude(ctx context.Context, job completion.Job, s *speech,
 	case err == nil:
 		return g.finish(ctx, job, s, completion.Completed, nil)
 	case errors.Is(err, completion.ErrStale), errors.Is(err, completion.ErrFinal):
-		g.logger.Info("job taken over by a later attempt", "job_id", job.ID, "attempt", job.Attempt)
+		g.log(job.Ref()).Info("job taken over by a later attempt", "attempt", job.Attempt)
+		g.opts.Lost(job)
 		return queue.ErrNotMine
 	case errors.Is(err, errCancelled):
 		return g.finish(ctx, job, s, completion.Cancelled, completion.NewError(completion.CodeCancelled, ""))

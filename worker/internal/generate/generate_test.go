@@ -39,6 +39,8 @@ type memory struct {
 	opened  int              // how often the log was
 	ends    []completion.Job // those that were told
 	tries   []int            // attempts that another follows, as told
+	claims  int              // as told
+	losses  int              // the same
 	between func(*memory)    // happens once, after the log was opened
 }
 
@@ -155,10 +157,22 @@ func (m *memory) ended(job completion.Job) {
 	m.ends = append(m.ends, job)
 }
 
-func (m *memory) retried(job completion.Job) {
+func (m *memory) retried(job completion.Job, _ bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.tries = append(m.tries, job.Attempt)
+}
+
+func (m *memory) claimed(completion.Job) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.claims++
+}
+
+func (m *memory) wasted(completion.Job) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.losses++
 }
 
 type tail struct {
@@ -279,7 +293,7 @@ func (b *bundle) other(name string) *generate.Generator {
 func (b *bundle) options(worker string, t generate.Throttle) generate.Options {
 	return generate.Options{
 		Worker: worker, Attempts: 3, GenerationLimit: time.Minute, PublishLimit: time.Minute,
-		Backoff: generate.Backoff{Base: time.Second, Max: 10 * time.Second}, Throttle: t, Ended: b.m.ended, Retried: b.m.retried,
+		Backoff: generate.Backoff{Base: time.Second, Max: 10 * time.Second}, Throttle: t, Claimed: b.m.claimed, Ended: b.m.ended, Retried: b.m.retried, Lost: b.m.wasted,
 	}
 }
 
@@ -463,6 +477,8 @@ func TestHandle_I5_TakenOver(t *testing.T) {
 			})
 		})
 		require.ErrorIs(t, b.handle(t.Context()), queue.ErrNotMine)
+		require.Equal(t, 1, b.m.losses, "it is told of once")
+		require.Empty(t, b.m.ends)
 		require.Equal(t, completion.Running, b.m.job.State, "nothing of the old attempt is stored")
 		require.Equal(t, completion.EventStarted, b.m.events[len(b.m.events)-1].Type, "nor published")
 	})
@@ -491,6 +507,8 @@ func TestHandle_I5_TakenOverBeforeTheEnd(t *testing.T) {
 		b.m.storing = errors.New("connection refused")
 		time.AfterFunc(time.Minute, func() { b.m.set(func(m *memory) { m.storing = nil; m.job.Attempt++ }) })
 		require.ErrorIs(t, b.handle(t.Context()), queue.ErrNotMine)
+		require.Equal(t, 1, b.m.losses, "it is told of once")
+		require.Empty(t, b.m.ends)
 		require.Equal(t, completion.Running, b.m.job.State)
 	})
 }

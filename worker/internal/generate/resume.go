@@ -23,22 +23,25 @@ func (g *Generator) resume(ctx context.Context, job completion.Job) (done bool, 
 	calm := context.WithoutCancel(ctx) // a cancel is what may have to be stored
 	limited, cancel := context.WithTimeout(calm, salvageLimit)
 	defer cancel()
-	outcome, ok, err := salvage.Attempt(limited, g.log, job, func(r *answer.Recalled) (completion.State, *completion.Error) {
+	outcome, ok, err := salvage.Attempt(limited, g.events, job, func(r *answer.Recalled) (completion.State, *completion.Error) {
 		return salvage.Verdict(job, r)
 	})
 	switch {
 	case errors.Is(err, completion.ErrFinal): // the store does not know of the end: the log was closed in error
-		g.logger.Error("log is closed, the job is not", "job_id", job.ID, "attempt", job.Attempt)
+		g.log(job.Ref()).Error("log is closed, the job is not", "attempt", job.Attempt)
 		return false, nil
 	case err != nil:
-		g.logger.Warn("what a lost attempt has said is not known", "job_id", job.ID, "attempt", job.Attempt, "error", err)
+		g.log(job.Ref()).Warn("what a lost attempt has said is not known", "attempt", job.Attempt, "error", err)
 		return false, nil
 	case !ok:
 		return false, nil
 	}
-	g.logger.Info("lost attempt brought to its end", "job_id", job.ID, "attempt", job.Attempt, "state", outcome.State)
+	g.log(job.Ref()).Info("lost attempt brought to its end", "attempt", job.Attempt, "state", outcome.State)
 	stored, err := g.end(ctx, job, outcome, func() {})
-	if err != nil && !errors.Is(err, completion.ErrFinal) {
+	switch {
+	case errors.Is(err, completion.ErrFinal):
+		g.opts.Lost(job)
+	case err != nil:
 		return true, g.refused(job, err)
 	}
 	return true, g.seal(calm, stored)

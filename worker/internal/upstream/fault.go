@@ -105,8 +105,8 @@ func (u *Upstream) classify(f fault) *completion.Error {
 	}
 	e.UpstreamStatus = f.status
 	e.RetryAfter = completion.Wait(retryAfter(f.header, time.Now()))
-	return e.Because(fmt.Errorf("upstream %s: status %d, code %q, type %q, request %q: %s",
-		u.cfg.Name, f.status, f.code, f.kind, f.header.Get("X-Request-Id"), said))
+	return e.Because(fmt.Errorf("upstream %s: status %d, code %q, type %q, request %q", // not its message, which may quote the request
+		u.cfg.Name, f.status, f.code, f.kind, f.header.Get("X-Request-Id")))
 }
 
 // retryAfter reads retry-after-ms, else Retry-After: seconds, or a date. What makes no sense counts as not said.
