@@ -4,7 +4,6 @@ package e2e_test
 
 import (
 	"bytes"
-	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -100,6 +99,6 @@ func family(t *testing.T, pid int) []int {
 			all = append(all, child)
 		}
 	}
-	require.Greater(t, len(all), 1, fmt.Sprintf("children of %d", pid))
+	require.Greater(t, len(all), 1, "children of %d", pid)
 	return all
 }
