@@ -17,7 +17,7 @@ RUN      :=
 
 .PHONY: help
 help: ## Show this help
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # What an old Go or none says of the workspace is hard to read, and so is what one says that cannot fetch modules.
 NEED    := $(shell sed -n 's/^go //p' go.work)
@@ -69,6 +69,10 @@ FAULTS := -faults.jobs=2000 -faults.rounds=5 -faults.load=40 -batch.lines=50000
 .PHONY: faults
 faults: $(BIN)/testenv ## Break everything under load and count what should not happen; see deployments/docs/guarantees.md
 	@$(BIN)/testenv -- go test $(RACE) $(if $(RACE),$(UNRACED)) -count=1 -timeout 40m -run '^(TestFaults|TestBatch_I1_Struck)$$' -v ./deployments/e2e $(FAULTS)
+
+.PHONY: test-cluster
+test-cluster: $(BIN)/testenv ## Break clusters of NATS, Redis and PostgreSQL, and upgrade, under load; see deployments/docs/clusters.md
+	$(BIN)/testenv -- $(TEST) -tags cluster -count=1 -p 1 -v -run '$(or $(RUN),^(TestQueue_(Cluster|Sentinel)$$|TestCluster_))' ./shared/queue ./deployments/e2e
 
 .PHONY: servers
 servers: $(BIN)/testenv ## Start the servers of the tests and print how to reach them
