@@ -1,4 +1,6 @@
 MODULES := migrations shared api worker deployments
+# The check of the Dockerfile needs large libraries, so it is a module of its own.
+DOCKER  := deployments/docker/check
 BIN     := $(CURDIR)/bin
 LINT    := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # Programs under the race detector wait at their end for what other threads have to report, by default for a second each.
@@ -79,14 +81,25 @@ bench: $(BIN)/testenv ## Measure, on the all-in-one and on separate programs; se
 .PHONY: lint
 lint: ## Check style and module borders
 	@for m in $(MODULES); do echo "lint $$m"; (cd $$m && $(LINT) run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+	@echo "lint $(DOCKER)" && cd $(DOCKER) && GOWORK=off $(LINT) run --config $(CURDIR)/.golangci.yml ./...
 
 .PHONY: format
 format: ## Format all code
 	@for m in $(MODULES); do (cd $$m && $(LINT) fmt --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 
 .PHONY: verify
-verify: ## Check that go.mod files are tidy and that each module builds by itself
-	@for m in $(MODULES); do echo "verify $$m"; (cd $$m && GOWORK=off go mod tidy -diff && GOWORK=off go build ./...) || exit 1; done
+verify: $(BIN)/testenv ## Check that go.mod files are tidy, that each module builds by itself, and every file in deployments
+	@for m in $(MODULES) $(DOCKER); do echo "verify $$m"; (cd $$m && GOWORK=off go mod tidy -diff && GOWORK=off go build ./...) || exit 1; done
+	@echo "verify Dockerfile" && cd $(DOCKER) && GOWORK=off go test -count=1 -vet=off .
+	@echo "verify compose.yml, systemd" && $(BIN)/testenv -- go test -count=1 -vet=off ./deployments/verify/... ./deployments/e2e/compose
+
+# VERSION is stamped into the programs of a release.
+VERSION ?= $(shell git describe --tags --always --dirty)
+DIST    := $(CURDIR)/dist
+
+.PHONY: release
+release: ## Build the archives of a release into dist/: VERSION (default: git describe), for each system, with checksums
+	@go run ./deployments/cmd/release --version '$(VERSION)' --out $(DIST)
 
 .PHONY: generate
 generate: ## Write generated docs and golden files anew

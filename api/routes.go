@@ -68,7 +68,7 @@ func routes(stopping context.Context, c Config, back *backend.Backend, blobs blo
 	for pattern, handler := range pages {
 		mux.Handle(pattern, handler)
 	}
-	return c.web(envelope(mux, api.OpenAPI())), nil
+	return traced(c.web(envelope(mux, api.OpenAPI())), back.Tracer), nil
 }
 
 // faces registers what clients use, all over one intake.

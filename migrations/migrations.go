@@ -93,6 +93,21 @@ func Unknown(ctx context.Context, db *bun.DB) ([]string, error) {
 	return names, nil
 }
 
+// Missing returns the names of the migrations that are not applied, the oldest first.
+func Missing(ctx context.Context, db *bun.DB) ([]string, error) {
+	list, err := Status(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, m := range list {
+		if m.AppliedAt.IsZero() {
+			names = append(names, m.Name)
+		}
+	}
+	return names, nil
+}
+
 func named(group *migrate.MigrationGroup) []string {
 	var names []string
 	for _, m := range group.Migrations {

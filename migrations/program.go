@@ -1,12 +1,16 @@
 package migrations
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
 	"io"
+	"os"
+	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/uptrace/bun"
@@ -15,11 +19,20 @@ import (
 
 // Program is the command migrate, against PostgreSQL.
 type Program struct {
-	DatabaseURL string `name:"database-url" env:"SLUICE_DATABASE_URL" required:"" placeholder:"URL" help:"PostgreSQL: postgres://user:password@host:5432/name."`
+	Version     kong.VersionFlag `help:"Print the version."`
+	DatabaseURL string           `name:"database-url" env:"SLUICE_DATABASE_URL" required:"" xor:"database" placeholder:"URL" help:"PostgreSQL: postgres://user:password@host:5432/name."`
+	// DatabaseURLFile is how container engines, Kubernetes and systemd hand secrets out.
+	DatabaseURLFile string `name:"database-url-file" env:"SLUICE_DATABASE_URL_FILE" required:"" xor:"database" placeholder:"FILE" help:"A file with that address alone."`
 
 	Up     struct{} `cmd:"" help:"Apply all migrations that are not applied yet."`
 	Down   struct{} `cmd:"" help:"Take back the migrations that were applied together last; their data is lost."`
 	Status struct{} `cmd:"" help:"List all migrations."`
+	Wait   Waiting  `cmd:"" help:"Wait until all migrations are applied, by another process; for programs that start beside it."`
+}
+
+// Waiting is the command wait.
+type Waiting struct {
+	Limit time.Duration `default:"10m" help:"Longest to wait, for the server too."`
 }
 
 // connectLimit bounds the first contact with the server.
@@ -27,12 +40,19 @@ const connectLimit = 10 * time.Second
 
 // Start runs the command called name and tells w what it did.
 func (p *Program) Start(ctx context.Context, name string, w io.Writer) error {
-	config, err := pgx.ParseConfig(p.DatabaseURL)
+	address, err := p.address()
+	if err != nil {
+		return err
+	}
+	config, err := pgx.ParseConfig(address)
 	if err != nil {
 		return fmt.Errorf("SLUICE_DATABASE_URL: %w", err)
 	}
 	db := bun.NewDB(stdlib.OpenDB(*config), pgdialect.New())
 	defer db.Close()
+	if name == "wait" {
+		return wait(ctx, db, p.Wait.Limit, w)
+	}
 	if err := ping(ctx, db.DB); err != nil {
 		return fmt.Errorf("PostgreSQL at %s:%d cannot be reached: %w", config.Host, config.Port, err)
 	}
@@ -46,6 +66,56 @@ func (p *Program) Start(ctx context.Context, name string, w io.Writer) error {
 	default:
 		return status(ctx, db, w)
 	}
+}
+
+// waitInterval is the pause between two looks for what is missing.
+const waitInterval = time.Second
+
+// wait looks until nothing is missing, and tells w whenever it waits for something else than before.
+func wait(ctx context.Context, db *bun.DB, limit time.Duration, w io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for told := ""; ; {
+		reason := unready(ctx, db)
+		if reason == "" {
+			fmt.Fprintln(w, "all migrations are applied")
+			return nil
+		}
+		if ctx.Err() == nil && reason != told {
+			fmt.Fprintln(w, "waiting:", reason)
+			told = reason
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waited for %s: %s", limit, cmp.Or(told, reason))
+		case <-time.After(waitInterval):
+		}
+	}
+}
+
+// unready says why the schema is not up to date; empty: it is.
+func unready(ctx context.Context, db *bun.DB) string {
+	missing, err := Missing(ctx, db)
+	switch {
+	case err != nil:
+		return err.Error()
+	case len(missing) > 0:
+		return fmt.Sprintf("%d migrations are not applied, the first is %s", len(missing), missing[0])
+	default:
+		return ""
+	}
+}
+
+// address is the database's, from where it is given.
+func (p *Program) address() (string, error) {
+	if p.DatabaseURLFile == "" {
+		return p.DatabaseURL, nil
+	}
+	text, err := os.ReadFile(p.DatabaseURLFile)
+	if err != nil {
+		return "", fmt.Errorf("SLUICE_DATABASE_URL_FILE: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
 }
 
 func ping(ctx context.Context, db *sql.DB) error {

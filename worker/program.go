@@ -6,6 +6,9 @@ import (
 	"io"
 	"log/slog"
 
+	"github.com/alecthomas/kong"
+	"go.opentelemetry.io/otel/trace"
+
 	"sluice/shared/backend"
 	"sluice/shared/config"
 	"sluice/shared/service"
@@ -14,6 +17,7 @@ import (
 
 // Program is the command worker: its settings and what it does with them.
 type Program struct {
+	Version kong.VersionFlag `help:"Print the version."`
 	config.File
 	telemetry.Config `embed:""`
 	PrivateAddr      string         `env:"SLUICE_PRIVATE_ADDR" default:"127.0.0.1:9465" help:"Address of metrics, profiles and probes, which clients must not reach; empty: none. Several workers on a machine need one each."`
@@ -32,21 +36,27 @@ func (p *Program) Start(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
+	traces, err := telemetry.OpenTraces(ctx, "sluice-worker", log)
+	if err != nil {
+		return err
+	}
+	defer traces.Close()
 	private, err := telemetry.Listen(p.PrivateAddr, log)
 	if err != nil {
 		return err
 	}
 	return service.Run(ctx, service.Runner{Name: "private port", Run: private.Run}, service.Runner{
-		Run: func(ctx context.Context) error { return p.run(ctx, private, log) },
+		Run: func(ctx context.Context) error { return p.run(ctx, private, traces.Tracer(), log) },
 	})
 }
 
-func (p *Program) run(ctx context.Context, private *telemetry.Private, log *slog.Logger) (err error) {
+func (p *Program) run(ctx context.Context, private *telemetry.Private, tracer trace.Tracer, log *slog.Logger) (err error) {
 	back, err := backend.Open(ctx, p.Backend, "worker", log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, back.Close()) }()
+	back.Tracer = tracer
 	worker, err := New(p.Worker, back, log)
 	if err != nil {
 		return err

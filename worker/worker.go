@@ -202,7 +202,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		}
 		defer client.Close()
 		server := queue.NewServer(client, queue.Config{
-			Lane: l.name, Slots: l.slots, Handler: l.generator.Handle, Grace: w.config.DrainLimit, Log: w.log,
+			Lane: l.name, Slots: l.slots, Handler: w.traced(l.generator.Handle), Grace: w.config.DrainLimit, Log: w.log,
 			OnWake: func(wake func()) (func(), error) { return w.back.Bell.OnWake(l.name, wake) },
 		})
 		runners = append(runners, service.Runner{Name: string(l.name) + " lane", Run: server.Run})

@@ -96,7 +96,7 @@ func environment() []string {
 	env := []string{"GORACE=atexit_sleep_ms=10"}
 	for _, pair := range os.Environ() {
 		name, _, _ := strings.Cut(pair, "=")
-		if !strings.HasPrefix(name, "SLUICE_") && !strings.HasPrefix(name, "OPENAI_") && !strings.HasPrefix(name, "MAKE") && name != "MFLAGS" {
+		if !strings.HasPrefix(name, "SLUICE_") && !strings.HasPrefix(name, "OPENAI_") && !strings.HasPrefix(name, "OTEL_") && !strings.HasPrefix(name, "MAKE") && name != "MFLAGS" {
 			env = append(env, pair)
 		}
 	}

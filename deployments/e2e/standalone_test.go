@@ -321,6 +321,9 @@ func (i *installation) doctor(t *testing.T) {
 	require.Regexp(t, `ok +API +`+i.url+` is ready`, out)
 	require.NotContains(t, out, "FAIL")
 
+	require.Equal(t, "ready\n", i.sluice("ready", i.url+"/readyz").succeed(t))
+	require.Equal(t, 1, i.sluice("ready", "http://"+freeAddr(t)+"/readyz").run(t).code(t))
+
 	ill := i.sluice("doctor")
 	ill.env = []string{
 		"SLUICE_API_URL=http://" + freeAddr(t), "SLUICE_DATABASE_URL=postgres://nobody@" + freeAddr(t) + "/none",
@@ -381,7 +384,7 @@ func TestSluice_ExplainsItself(t *testing.T) {
 	require.Contains(t, program{name: "sluice"}.succeed(t), "Usage: sluice <command>")
 	require.Contains(t, program{name: "sluice", args: []string{"--version"}}.succeed(t), "sluice ")
 	require.Contains(t, program{name: "sluice", args: []string{"config"}}.succeed(t), "SLUICE_WEBSOCKET_ADDR")
-	for _, command := range []string{"up", "ask", "chat", "tail", "get", "list", "cancel", "retry", "batch", "conversations", "keys", "tenants", "prune", "webhooks", "nats", "sim", "config", "doctor", "top"} {
+	for _, command := range []string{"up", "ask", "chat", "tail", "get", "list", "cancel", "retry", "batch", "conversations", "keys", "tenants", "prune", "webhooks", "nats", "sim", "config", "doctor", "ready", "top"} {
 		require.Contains(t, program{name: "sluice", args: []string{command, "--help"}}.succeed(t), "Usage: sluice "+command)
 	}
 	for _, name := range []string{"api", "worker", "migrate"} {

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
 
 	"sluice/api"
 	"sluice/shared/backend"
@@ -35,6 +36,8 @@ type Config struct {
 	NATSAddr         string           `name:"nats-addr" env:"SLUICE_NATS_ADDR" default:"127.0.0.1:4222" help:"Address of the embedded NATS server."`
 	WebSocketAddr    string           `name:"websocket-addr" env:"SLUICE_WEBSOCKET_ADDR" default:"127.0.0.1:8081" help:"Address of its WebSocket listener."`
 	WebSocketOrigins []string         `name:"websocket-origins" env:"SLUICE_WEBSOCKET_ORIGINS" help:"Web origins whose pages may connect to it; by default the API's own."`
+
+	Tracer trace.Tracer `kong:"-"` // begins traces; nil: nothing is traced
 }
 
 // Validate reports all faults of c at once.
@@ -88,12 +91,15 @@ func New(ctx context.Context, c Config, log *slog.Logger) (_ *Standalone, err er
 	if err != nil {
 		return nil, err
 	}
+	if c.Tracer != nil {
+		back.Tracer = c.Tracer
+	}
 	if s.key, err = localKey(ctx, back.Store, c); err != nil {
 		return nil, err
 	}
 	c.SigningKeys = or(c.SigningKeys, filepath.Join(c.DataDir, natsKeys, credential.SigningFile))
 	c.Files.Dir = or(c.Files.Dir, filepath.Join(c.DataDir, "files"))
-	c.PublicNATSURL, c.PublicWebSocketURL = or(c.PublicNATSURL, s.nats.ClientURL()), or(c.PublicWebSocketURL, s.nats.WebSocketURL())
+	c.PublicNATSURL, c.PublicWebSocketURL = or(c.PublicNATSURL, s.NATSURL()), or(c.PublicWebSocketURL, s.WebSocketURL())
 	if s.worker, err = worker.New(c.Worker, back, log); err != nil {
 		return nil, err
 	}
@@ -172,16 +178,16 @@ func ownOrigins(addr string) []string {
 }
 
 // HTTPURL is where the API is reached.
-func (s *Standalone) HTTPURL() string { return s.api.URL() }
+func (s *Standalone) HTTPURL() string { return reachable(s.api.URL()) }
 
 // Key is the API key of the local tenant; empty if none is needed.
 func (s *Standalone) Key() string { return s.key }
 
 // NATSURL is where viewers reach NATS over TCP.
-func (s *Standalone) NATSURL() string { return s.nats.ClientURL() }
+func (s *Standalone) NATSURL() string { return reachable(s.nats.ClientURL()) }
 
 // WebSocketURL is where viewers reach NATS over WebSocket.
-func (s *Standalone) WebSocketURL() string { return s.nats.WebSocketURL() }
+func (s *Standalone) WebSocketURL() string { return reachable(s.nats.WebSocketURL()) }
 
 // PrivateAddr is where metrics, profiles and probes are; empty if they are nowhere.
 func (s *Standalone) PrivateAddr() string { return s.private.Addr() }

@@ -160,6 +160,20 @@ func (a *Answer) Empty() bool { return a.chunks == 0 }
 // Usage is the upstream's last usage object, nil if it sent none.
 func (a *Answer) Usage() json.RawMessage { return a.usage }
 
+// Model is the model that answers, as the upstream names it; empty if it does not.
+func (a *Answer) Model() string {
+	fields := a.fields
+	if a.native != nil {
+		fields = a.native.fields
+	}
+	for _, f := range fields {
+		if f.key == "model" {
+			return gjson.Parse(cmp.Or(f.first, f.last)).Str
+		}
+	}
+	return ""
+}
+
 // Estimate is a usage object for an answer whose upstream did not get to send one, which was paid for all the same:
 // a token for each chunk, and one for each four bytes of the request's messages, prompt or input. It is marked as estimated. Nil while the
 // answer is empty.

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/redis/go-redis/v9"
 	"github.com/uptrace/bun"
+	"go.opentelemetry.io/otel/trace"
 
 	"sluice/shared/bell"
 	"sluice/shared/completion"
@@ -24,6 +25,7 @@ import (
 	"sluice/shared/queue"
 	"sluice/shared/store"
 	"sluice/shared/sweeper"
+	"sluice/shared/telemetry"
 )
 
 // Config says where the servers are.
@@ -101,6 +103,8 @@ type Backend struct {
 	WorkerTTL time.Duration // see Settings
 	EventAge  time.Duration // the same
 
+	Tracer trace.Tracer // begins traces; New sets one that records nothing
+
 	meter *meter
 	nats  *nats.Conn
 	redis func(slots int) (redis.UniversalClient, error)
@@ -126,7 +130,7 @@ func New(s Servers, e Settings, log *slog.Logger) (*Backend, error) {
 	}
 	b := &Backend{
 		Store: store.New(s.Database, store.Options{WorkerTTL: e.WorkerTTL}), Bell: bell.New(s.NATS), WorkerTTL: e.WorkerTTL, EventAge: e.EventAge,
-		nats: s.NATS, redis: s.Redis,
+		Tracer: telemetry.NoTracer, nats: s.NATS, redis: s.Redis,
 	}
 	b.close = []func() error{s.Database.Close, client.Close, func() error { s.NATS.Close(); return nil }}
 	b.Queue = queue.NewClient(client, b.Bell.Wake)

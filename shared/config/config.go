@@ -1,8 +1,9 @@
 // Package config reads a program's settings: flags win over the environment, the environment over the file, the file
 // over the defaults. One struct with kong tags describes them all; the reference page is made from it.
 //
-// Secrets (tag secret:"", or secret:"url" for an address with a password) come from the environment or the file only: a
-// command line is in every list of processes.
+// Secrets (tag secret:"", or secret:"url" for an address with a password) come from the environment, from a file of their
+// own that the environment names (SLUICE_DATABASE_URL_FILE), or from the settings file: a command line is in every list of
+// processes.
 //
 // A setting that is unknown, in the file or on the command line, is an error, and all invalid values are reported at
 // once by the struct's own Validate.
@@ -23,7 +24,7 @@ import (
 // New returns the parser of a program's command line. Its target is a pointer to a struct with kong tags.
 func New(name, description string, target any, options ...kong.Option) (*kong.Kong, error) {
 	options = append([]kong.Option{
-		kong.Name(name), kong.Description(description), kong.Configuration(file), kong.WithBeforeApply(keepSecrets),
+		kong.Name(name), kong.Description(description), kong.Configuration(file), kong.Resolvers(kong.ResolverFunc(secret)), kong.WithBeforeApply(keepSecrets),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 110}),
 	}, options...)
 	parser, err := kong.New(target, options...)
@@ -57,6 +58,32 @@ func hasPassword(value any) bool {
 	return has
 }
 
+// fileSuffix makes the name of the variable that holds a secret that of the variable which names a file with it.
+const fileSuffix = "_FILE"
+
+// secret is kong's: a secret's value from the file that the environment names, without the end of its line; nil if it names
+// none. To set the secret itself too is an error, because one of them would be passed over.
+func secret(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	if !flag.Tag.Has("secret") {
+		return nil, nil
+	}
+	for _, name := range flag.Envs {
+		path := os.Getenv(name + fileSuffix)
+		if path == "" {
+			continue
+		}
+		if os.Getenv(name) != "" {
+			return nil, fmt.Errorf("both %s and %s are set: want one", name, name+fileSuffix)
+		}
+		value, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name+fileSuffix, err)
+		}
+		return strings.TrimSpace(string(value)), nil
+	}
+	return nil, nil
+}
+
 // File is the flag that names a settings file; embed it to have one.
 type File struct {
 	Config kong.ConfigFlag `env:"SLUICE_CONFIG" placeholder:"FILE" help:"YAML file with settings, by their flag names with underscores: http_addr: 127.0.0.1:8080."`
@@ -80,7 +107,9 @@ func file(r io.Reader) (kong.Resolver, error) {
 // Resolve is kong's: the value of one flag, nil if the file does not have it or the environment, which wins, does.
 func (s settings) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	for _, name := range flag.Envs {
-		if _, set := os.LookupEnv(name); set {
+		_, set := os.LookupEnv(name)
+		_, secret := os.LookupEnv(name + fileSuffix)
+		if set || secret && flag.Tag.Has("secret") {
 			return nil, nil
 		}
 	}

@@ -109,3 +109,35 @@ func TestSecrets(t *testing.T) {
 	require.Equal(t, "e", c.Key)
 	require.Equal(t, "postgres://u:p@h/e", c.Address)
 }
+
+// TestSecrets_File are files of their own, as container engines, Kubernetes and systemd hand secrets out.
+func TestSecrets_File(t *testing.T) {
+	type target struct {
+		config.File
+		Key   string `env:"TEST_FILE_KEY" secret:"" required:""`
+		Plain string `env:"TEST_FILE_PLAIN"`
+	}
+	parse := func(args ...string) (target, error) {
+		var c target
+		parser, err := config.New("x", "", &c)
+		require.NoError(t, err)
+		_, err = parser.Parse(args)
+		return c, err
+	}
+	dir := t.TempDir()
+	file, settings := filepath.Join(dir, "key"), filepath.Join(dir, "settings.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("from a file\n"), 0o600))
+	require.NoError(t, os.WriteFile(settings, []byte("key: from the settings\n"), 0o600))
+	t.Setenv("TEST_FILE_KEY_FILE", file)
+	t.Setenv("TEST_FILE_PLAIN_FILE", file)
+	c, err := parse("--config", settings)
+	require.NoError(t, err)
+	require.Equal(t, target{Key: "from a file", File: c.File}, c, "it wins over the settings file; only secrets have one")
+	t.Setenv("TEST_FILE_KEY", "k")
+	_, err = parse()
+	require.ErrorContains(t, err, "both TEST_FILE_KEY and TEST_FILE_KEY_FILE are set")
+	t.Setenv("TEST_FILE_KEY", "")
+	t.Setenv("TEST_FILE_KEY_FILE", file+".none")
+	_, err = parse()
+	require.ErrorContains(t, err, "TEST_FILE_KEY_FILE: open "+file+".none")
+}

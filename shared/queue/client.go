@@ -10,6 +10,8 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 
 	"sluice/shared/completion"
 )
@@ -41,7 +43,7 @@ func NewClient(rc redis.UniversalClient, ring func(completion.Lane)) *Client {
 }
 
 // Enqueue adds the task, to be delivered not before t.At. completion.ErrKnown: the queue has a task of that job in that
-// lane, waiting, delayed or running; nothing was changed.
+// lane, waiting, delayed or running; nothing was changed. The trace of ctx goes along, for all deliveries of the task.
 func (c *Client) Enqueue(ctx context.Context, t completion.Task) error {
 	if err := enqueue(ctx, c.aq, t); err != nil {
 		return err
@@ -75,7 +77,7 @@ func enqueue(ctx context.Context, aq *asynq.Client, t completion.Task) error {
 	if !due(t) {
 		opts = append(opts, asynq.ProcessAt(ceil(t.At)))
 	}
-	_, err = aq.EnqueueContext(ctx, asynq.NewTask(typeName, data), opts...)
+	_, err = aq.EnqueueContext(ctx, asynq.NewTaskWithHeaders(typeName, data, trail(ctx)), opts...)
 	switch {
 	case err == nil:
 		return nil
@@ -85,6 +87,19 @@ func enqueue(ctx context.Context, aq *asynq.Client, t completion.Task) error {
 		return unavailable("enqueue job "+t.Ref.Job, err)
 	}
 }
+
+// trail is the headers that carry the trace of ctx; nil if there is none. Whoever does not know them ignores them.
+func trail(ctx context.Context) map[string]string {
+	if !trace.SpanContextFromContext(ctx).IsValid() {
+		return nil
+	}
+	headers := propagation.MapCarrier{}
+	w3c.Inject(ctx, headers)
+	return headers
+}
+
+// w3c is how a trace goes along with a task: in the headers traceparent and tracestate.
+var w3c propagation.TraceContext
 
 func due(t completion.Task) bool { return !t.At.After(time.Now()) }
 

@@ -33,3 +33,6 @@ func TakePlain(ctx context.Context, rc redis.UniversalClient, lane completion.La
 func Take(ctx context.Context, rc redis.UniversalClient, lane completion.Lane) *redis.Cmd {
 	return keysOf(lane).take(ctx, rc, time.Now().Add(leaseTime).Unix())
 }
+
+// Complete fills in what is not said of c.
+func (c *Config) Complete() error { return c.complete() }

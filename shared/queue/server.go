@@ -21,7 +21,7 @@ const (
 	forwardInterval = time.Second
 )
 
-// Handler does the work of one task. Its answer decides what becomes of the task: nil ends it, an *Again delivers it
+// Handler does the work of one task, in a context with the trace that the task was enqueued in. Its answer decides what becomes of the task: nil ends it, an *Again delivers it
 // again after a time, ErrNotMine leaves it alone, and any other error, or a panic, delivers it again with backoff.
 type Handler func(ctx context.Context, t completion.Task) error
 
@@ -36,10 +36,15 @@ type Config struct {
 
 	MaxWait    time.Duration // look for tasks this often without a wake-up, at 3 Redis commands; 0: 2 s
 	Grace      time.Duration // on stop, handlers keep their context for so long; 0: 20 s
-	DrainLimit time.Duration // on stop, wait for handlers at most so long; 0: 30 s
+	DrainLimit time.Duration // on stop, wait for handlers at most so long; 0: 30 s, or 10 s more than Grace
 
 	Log *slog.Logger // nil: slog.Default()
 }
+
+const (
+	leastDrain = 30 * time.Second
+	handBack   = 10 * time.Second // what handlers have to end in once their context has
+)
 
 func (c *Config) complete() error {
 	if c.MaxWait <= 0 {
@@ -49,7 +54,7 @@ func (c *Config) complete() error {
 		c.Grace = 20 * time.Second
 	}
 	if c.DrainLimit <= 0 {
-		c.DrainLimit = 30 * time.Second
+		c.DrainLimit = max(leastDrain, c.Grace+handBack)
 	}
 	if c.OnWake == nil {
 		c.OnWake = func(func()) (func(), error) { return func() {}, nil }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+	"go.opentelemetry.io/otel/propagation"
 
 	"sluice/shared/completion"
 )
@@ -36,7 +37,8 @@ func (w *work) ProcessTask(ctx context.Context, t *asynq.Task) error {
 		return ctx.Err()
 	}
 	w.acks.claim(id)
-	return w.answer(ctx, id, ref, w.cfg.Handler(w.base, completion.Task{Ref: ref, Lane: w.cfg.Lane}))
+	traced := w3c.Extract(w.base, propagation.MapCarrier(t.Headers()))
+	return w.answer(ctx, id, ref, w.cfg.Handler(traced, completion.Task{Ref: ref, Lane: w.cfg.Lane}))
 }
 
 func (w *work) answer(ctx context.Context, id string, ref completion.Ref, err error) error {

@@ -1,8 +1,10 @@
 package store_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"io"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -220,4 +222,32 @@ func TestMigrate_Unreachable(t *testing.T) {
 		require.ErrorContains(t, err, want)
 		require.NotContains(t, err.Error(), "secret")
 	}
+}
+
+// Who waits beside the migrating process goes on when it has ended.
+func TestMigrate_Wait(t *testing.T) {
+	t.Parallel()
+	address := testkit.PostgresSchema(t)
+	wait := migrations.Program{DatabaseURL: address, Wait: migrations.Waiting{Limit: time.Minute}}
+	said, out := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		done <- wait.Start(t.Context(), "wait", out)
+		out.Close()
+	}()
+	lines := bufio.NewScanner(said)
+	require.True(t, lines.Scan())
+	require.Contains(t, lines.Text(), "migrations are not applied, the first is 2")
+	_, err := migrations.Up(t.Context(), open(t, address))
+	require.NoError(t, err)
+	require.True(t, lines.Scan())
+	require.Equal(t, "all migrations are applied", lines.Text())
+	require.False(t, lines.Scan())
+	require.NoError(t, <-done)
+}
+
+func TestMigrate_WaitGivesUp(t *testing.T) {
+	t.Parallel()
+	p := migrations.Program{DatabaseURL: "postgres://u@127.0.0.1:1/none?sslmode=disable", Wait: migrations.Waiting{Limit: 10 * time.Millisecond}}
+	require.ErrorContains(t, p.Start(t.Context(), "wait", io.Discard), "failed to connect")
 }

@@ -1,4 +1,4 @@
-// Package telemetry sets up what a program tells about itself: its log, its metrics, and the private port on which those
+// Package telemetry sets up what a program tells about itself: its log, its metrics, its traces, and the private port on which those
 // who run the installation read them. What it tells carries ids, never content or keys.
 package telemetry
 
@@ -22,7 +22,7 @@ func (c Config) Logger(w io.Writer) (*slog.Logger, error) {
 	}
 	o := &slog.HandlerOptions{Level: level}
 	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, o)), nil
+		return slog.New(correlate{slog.NewJSONHandler(w, o)}), nil
 	}
-	return slog.New(slog.NewTextHandler(w, o)), nil
+	return slog.New(correlate{slog.NewTextHandler(w, o)}), nil
 }

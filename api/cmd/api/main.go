@@ -8,15 +8,18 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/alecthomas/kong"
+
 	"sluice/api"
 	"sluice/shared/config"
+	"sluice/shared/telemetry"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	program := &api.Program{}
-	parser, err := config.New("api", "Serves the HTTP API of Sluice.", program)
+	parser, err := config.New("api", "Serves the HTTP API of Sluice.", program, kong.Vars{"version": "api " + telemetry.ThisBuild().String()})
 	if err == nil {
 		_, err = parser.Parse(os.Args[1:])
 	}

@@ -17,10 +17,12 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/singleflight"
 
 	"sluice/api/internal/problem"
 	"sluice/shared/completion"
+	"sluice/shared/telemetry"
 )
 
 const (
@@ -204,6 +206,7 @@ func (g *Guard) Middleware(ctx huma.Context, next func(huma.Context)) {
 				g.refuse(ctx, err)
 				return
 			}
+			trace.SpanFromContext(ctx.Context()).SetAttributes(telemetry.Tenant.String(caller.Tenant))
 			ctx = huma.WithValue(ctx, contextKey{}, caller)
 		}
 	}

@@ -15,11 +15,14 @@ import (
 	"log/slog"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"sluice/api/internal/request"
 	"sluice/shared/completion"
 	"sluice/shared/limit"
 	"sluice/shared/queue"
 	"sluice/shared/salvage"
+	"sluice/shared/telemetry"
 )
 
 // Store is what the intake needs of the store.
@@ -156,9 +159,9 @@ func (i *Intake) AcceptBy(ctx context.Context, job *completion.Job, add func(ctx
 		}
 		return stored, false, err
 	case err != nil:
-		i.p.Logger.Warn("job not counted among those that wait, Redis is away", "tenant", job.Tenant, "job_id", job.ID, "error", err)
+		i.p.Logger.WarnContext(ctx, "job not counted among those that wait, Redis is away", "tenant", job.Tenant, "job_id", job.ID, "error", err)
 	}
-	stored, created, err = add(ctx, job)
+	stored, created, err = spanned(ctx, job, add)
 	if created && err == nil && i.p.Accepted != nil {
 		i.p.Accepted(stored.Lane, stored.Endpoint, 1)
 	}
@@ -171,12 +174,26 @@ func (i *Intake) AcceptBy(ctx context.Context, job *completion.Job, add func(ctx
 	return stored, created, err
 }
 
+// spanned is add within a span, and says on the request's span which job it is about.
+func spanned(ctx context.Context, job *completion.Job, add func(context.Context, *completion.Job) (completion.Job, bool, error)) (stored completion.Job, created bool, err error) {
+	adding, span := telemetry.Start(ctx, "add job")
+	stored, created, err = add(adding, job)
+	if span.IsRecording() && err == nil {
+		trace.SpanFromContext(ctx).SetAttributes(telemetry.Job.String(stored.ID), telemetry.Lane.String(string(stored.Lane)))
+	}
+	telemetry.End(span, err)
+	return stored, created, err
+}
+
 // Enqueue hands a job that was accepted to the queue: what the queue misses, the sweeper brings (I1).
 func (i *Intake) Enqueue(ctx context.Context, job completion.Job) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), enqueueLimit)
 	defer cancel()
-	if err := i.p.Queue.Enqueue(ctx, job.Task()); err != nil {
-		i.p.Logger.Warn("job accepted but not enqueued, the sweeper will", "tenant", job.Tenant, "job_id", job.ID, "error", err)
+	ctx, span := telemetry.Start(ctx, "enqueue job", trace.WithSpanKind(trace.SpanKindProducer))
+	err := i.p.Queue.Enqueue(ctx, job.Task())
+	telemetry.End(span, err)
+	if err != nil {
+		i.p.Logger.WarnContext(ctx, "job accepted but not enqueued, the sweeper will", "tenant", job.Tenant, "job_id", job.ID, "error", err)
 	}
 }
 
@@ -204,7 +221,7 @@ func (i *Intake) Cancel(ctx context.Context, ref completion.Ref) (completion.Job
 		}
 	}
 	if err != nil {
-		i.p.Logger.Warn("cancel stored but not passed on yet", "tenant", job.Tenant, "job_id", job.ID, "error", err)
+		i.p.Logger.WarnContext(ctx, "cancel stored but not passed on yet", "tenant", job.Tenant, "job_id", job.ID, "error", err)
 	}
 	if job.Conversation != "" && job.State.Final() {
 		i.p.Bell.Turn(completion.Ref{Tenant: job.Tenant, Job: job.Conversation})

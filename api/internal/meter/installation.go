@@ -49,7 +49,7 @@ func (m *Meter) installation(v View) {
 	byLane("queue_depth", "Jobs that wait for a worker.", func(w waiting) float64 { return float64(w.depth.Pending) })
 	byLane("queue_oldest_seconds", "For how long the oldest of the jobs waits that wait for a worker; 0 if none does.", func(w waiting) float64 { return w.oldest.Seconds() })
 	byLane("queue_running", "Jobs that workers have taken from the queue.", func(w waiting) float64 { return float64(w.depth.Active) })
-	byLane("queue_retrying", "Jobs that wait for the time of their next attempt.", func(w waiting) float64 { return float64(w.depth.Retry) })
+	byLane("queue_retrying", "Jobs that wait for the time of their next attempt.", func(w waiting) float64 { return float64(w.depth.Retry + w.depth.Scheduled) })
 
 	held := telemetry.NewReading(func(ctx context.Context) (stock, error) { return readStock(ctx, v.Store) })
 	fromStore := func(name, help, label string, read func(s stock, emit telemetry.Emit)) {

@@ -73,7 +73,7 @@ func Answer(ctx context.Context, log *slog.Logger, err error) error {
 	}
 	p := Of(err)
 	if p.status >= http.StatusInternalServerError {
-		log.Error("request failed", "request_id", completion.RequestID(ctx), "error", err)
+		log.ErrorContext(ctx, "request failed", "request_id", completion.RequestID(ctx), "error", err)
 	}
 	return p
 }

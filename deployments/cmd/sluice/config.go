@@ -26,6 +26,8 @@ func reference() (string, error) {
 
 Flags win over the environment, the environment over the YAML file that --config names (keys are the flags with
 underscores), the file over the defaults. Durations are written like 500ms, 30s or 2h. Unknown settings are errors.
+Secrets (keys, and the addresses of servers, which may hold a password) are never taken from a command line with what is
+secret in them; a file may hold one, which the environment names: SLUICE_DATABASE_URL_FILE, OPENAI_API_KEY_FILE and so on.
 This page is printed by sluice config.
 `
 	for _, program := range []struct {

@@ -40,6 +40,7 @@ type program struct {
 	Sim           simCmd           `cmd:"" help:"Run the simulated model alone, as an OpenAI-compatible server."`
 	Config        configCmd        `cmd:"" help:"Print a reference of all settings."`
 	Doctor        doctorCmd        `cmd:"" help:"Check each server and say what is wrong."`
+	Ready         readyCmd         `cmd:"" help:"Ask a program whether it is ready, for probes."`
 }
 
 // terminal is what a command may read and write.
@@ -108,7 +109,7 @@ func run(ctx context.Context, args []string, t *terminal) error {
 		args = []string{"--help"}
 	}
 	parser, err := config.New("sluice", "Queues LLM completions, streams them while they are generated, and keeps the answers.", &program{},
-		kong.Vars{"version": "sluice " + telemetry.Version}, kong.Writers(t.out, t.err),
+		kong.Vars{"version": "sluice " + telemetry.ThisBuild().String()}, kong.Writers(t.out, t.err),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(t))
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"os"
 	"path/filepath"
 	"text/template"
 
@@ -38,6 +39,7 @@ type natsInitCmd struct {
 	ClusterName string   `default:"sluice" help:"Name of the cluster."`
 	Cluster     string   `placeholder:"HOST:PORT" help:"Address for the other servers of a cluster."`
 	Routes      []string `placeholder:"HOST:PORT" help:"The other servers' such addresses."`
+	Keep        bool     `help:"Leave a folder as it is in which there is a nats.conf already, for starts that repeat themselves."`
 	Connections int64    `default:"20000" help:"Viewers' connections at the same time. The programs' do not count."`
 }
 
@@ -77,6 +79,10 @@ var natsTemplate = template.Must(template.New("nats.conf").Parse(natsConf))
 
 // Run is kong's.
 func (c *natsInitCmd) Run(t *terminal) error {
+	if _, err := os.Stat(c.conf()); c.Keep && err == nil {
+		fmt.Fprintln(t.out, c.conf(), "is there already")
+		return nil
+	}
 	a, err := credential.New(credential.Limits{Connections: c.Connections})
 	if err != nil {
 		return err
@@ -92,7 +98,7 @@ func (c *natsInitCmd) Run(t *terminal) error {
 	if err != nil {
 		return err
 	}
-	if err := credential.WriteSecret(filepath.Join(c.Dir, "nats.conf"), conf.Bytes()); err != nil {
+	if err := credential.WriteSecret(c.conf(), conf.Bytes()); err != nil {
 		return fmt.Errorf("write nats.conf: %w", err)
 	}
 	fmt.Fprintf(t.out, `NATS accounts and keys are in %[1]s. Keep %[1]s/seeds.json in a safe place, away from the servers.
@@ -107,6 +113,8 @@ all of them with SLUICE_NATS_URL.
 `, c.Dir)
 	return nil
 }
+
+func (c *natsInitCmd) conf() string { return filepath.Join(c.Dir, "nats.conf") }
 
 type natsSetupCmd struct {
 	telemetry.Config `embed:""`

@@ -26,6 +26,12 @@ func (c *upCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
+	traces, err := telemetry.OpenTraces(ctx, "sluice", log)
+	if err != nil {
+		return err
+	}
+	defer traces.Close()
+	c.Server.Tracer = traces.Tracer()
 	s, err := standalone.New(ctx, c.Server, log)
 	if err != nil {
 		return err

@@ -26,6 +26,8 @@ var server = program{"postgres", []string{"/usr/lib/postgresql/*/bin/postgres"},
 var programs = []program{
 	{"redis-server", nil, "redis-server"},
 	server,
+	{"haproxy", []string{"/usr/sbin/haproxy"}, "haproxy"},
+	{"systemd-analyze", nil, "systemd"},
 	{"chromium", []string{"/usr/bin/chromium-browser", "/usr/bin/google-chrome"}, "chromium"},
 	{"node", nil, "nodejs"},
 	{"npm", nil, "npm"},

@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(testing.TB) redis.UniversalClient) {
 		"Serve/WakeEndsTheWait":      wakeEndsTheWait,
 		"Serve/AgainIsNotCounted":    againIsNotCounted,
 		"Serve/ErrorsComeAgain":      errorsComeAgain,
+		"Serve/TraceGoesAlong":       traceGoesAlong,
 		"Serve/PoisonIsArchived":     poisonIsArchived,
 		"Serve/I2_AckIsRepaired":     ackIsRepaired,
 		"Serve/NotMineIsLeftAlone":   notMineIsLeftAlone,

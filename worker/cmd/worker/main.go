@@ -8,7 +8,10 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/alecthomas/kong"
+
 	"sluice/shared/config"
+	"sluice/shared/telemetry"
 	"sluice/worker"
 )
 
@@ -16,7 +19,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	program := &worker.Program{}
-	parser, err := config.New("worker", "Runs the jobs of Sluice.", program)
+	parser, err := config.New("worker", "Runs the jobs of Sluice.", program, kong.Vars{"version": "worker " + telemetry.ThisBuild().String()})
 	if err == nil {
 		_, err = parser.Parse(os.Args[1:])
 	}

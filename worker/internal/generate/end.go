@@ -14,7 +14,7 @@ import (
 func (g *Generator) finish(ctx context.Context, job completion.Job, s *speech, state completion.State, failure *completion.Error) error {
 	said, err := s.flush(ctx)
 	if err != nil {
-		return g.refused(job, err)
+		return g.refused(ctx, job, err)
 	}
 	outcome := s.outcome(state, failure, job.Request)
 	outcome.Unsaid = !said
@@ -24,19 +24,19 @@ func (g *Generator) finish(ctx context.Context, job completion.Job, s *speech, s
 		return g.seal(ctx, stored) // somebody else ended it, and may not have got to close the log
 	}
 	if err != nil {
-		return g.refused(job, err)
+		return g.refused(ctx, job, err)
 	}
 	return g.announce(ctx, s, stored.FinalEvent())
 }
 
 // end stores the job's end, calling away whenever the store did not take it.
 func (g *Generator) end(ctx context.Context, job completion.Job, o completion.Outcome, away func()) (stored completion.Job, err error) {
-	err = g.persist(ctx, job, func(ctx context.Context) (err error) {
+	err = g.persist(ctx, job, "finish job", func(ctx context.Context) (err error) {
 		stored, err = g.store.Finish(ctx, job.Ref(), job.Attempt, o)
 		return err
 	}, away)
 	if err == nil {
-		g.note(stored, o.Error)
+		g.note(ctx, stored, o.Error)
 		g.opts.Ended(stored)
 	}
 	return stored, err
@@ -56,11 +56,11 @@ func (g *Generator) keep(ctx context.Context, job completion.Job, s *speech, o c
 	}
 	event := o.StoringEvent(s.start.Attempt)
 	if !job.Endpoint.Streams() && !event.Fits() {
-		g.log(s.ref).Warn("outcome too large for the log")
+		g.log(s.ref).WarnContext(ctx, "outcome too large for the log")
 		return
 	}
 	if err := s.say(ctx, event); err != nil {
-		g.log(s.ref).Warn("outcome not written to the log", "error", err)
+		g.log(s.ref).WarnContext(ctx, "outcome not written to the log", "error", err)
 		return
 	}
 	s.kept = true
@@ -75,15 +75,16 @@ func (g *Generator) handBack(ctx context.Context, job completion.Job, s *speech,
 func (g *Generator) retry(ctx context.Context, job completion.Job, s *speech, failure *completion.Error, delay time.Duration, counted bool) error {
 	r := completion.Retry{Outcome: s.outcome(completion.Queued, failure, job.Request), Counted: counted}
 	r.RetryAt = r.At.Add(delay)
-	err := g.persist(ctx, job, func(ctx context.Context) error {
+	err := g.persist(ctx, job, "retry job", func(ctx context.Context) error {
 		return g.store.Retry(ctx, job.Ref(), job.Attempt, r)
 	}, func() {})
 	switch {
 	case errors.Is(err, completion.ErrCancelled):
 		return g.finish(ctx, job, s, completion.Cancelled, completion.NewError(completion.CodeCancelled, ""))
 	case err != nil:
-		return g.refused(job, err)
+		return g.refused(ctx, job, err)
 	}
+	became(ctx, completion.Queued, failure, counted)
 	g.opts.Retried(job, counted)
 	level := slog.LevelWarn
 	if !counted {
@@ -100,9 +101,9 @@ func (g *Generator) retry(ctx context.Context, job completion.Job, s *speech, fa
 // persistGrace is how long a stopping worker still tries to store what it has.
 const persistGrace = 10 * time.Second
 
-// persist runs write until the store takes it or refuses it for good, and away after each failure: a database that is
+// persist runs write, which is called act in traces, until the store takes it or refuses it for good, and away after each failure: a database that is
 // down is waited for (I2), but not longer than persistGrace once the worker is told to stop.
-func (g *Generator) persist(ctx context.Context, job completion.Job, write func(context.Context) error, away func()) error {
+func (g *Generator) persist(ctx context.Context, job completion.Job, act string, write func(context.Context) error, away func()) error {
 	g.pending.Add(1)
 	defer g.pending.Add(-1)
 	bounded, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -113,11 +114,11 @@ func (g *Generator) persist(ctx context.Context, job completion.Job, write func(
 		}
 	})()
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		err := write(bounded)
+		err := spanned(bounded, act, write)
 		if err == nil || !transient(err) {
 			return err
 		}
-		g.log(job.Ref()).Error("store is away, the result is kept and tried again", "attempt", job.Attempt, "error", err)
+		g.log(job.Ref()).ErrorContext(ctx, "store is away, the result is kept and tried again", "attempt", job.Attempt, "error", err)
 		away()
 		if pause(bounded, wait) != nil {
 			return err
@@ -136,13 +137,13 @@ func transient(err error) bool {
 }
 
 // refused answers the queue when the store did not take an attempt's end.
-func (g *Generator) refused(job completion.Job, err error) error {
+func (g *Generator) refused(ctx context.Context, job completion.Job, err error) error {
 	g.opts.Lost(job)
 	if transient(err) {
-		g.log(job.Ref()).Error("result not stored before the worker stopped", "attempt", job.Attempt, "error", err)
+		g.log(job.Ref()).ErrorContext(ctx, "result not stored before the worker stopped", "attempt", job.Attempt, "error", err)
 		return &queue.Again{}
 	}
-	g.log(job.Ref()).Info("attempt was not the job's latest any more", "attempt", job.Attempt, "error", err)
+	g.log(job.Ref()).InfoContext(ctx, "attempt was not the job's latest any more", "attempt", job.Attempt, "error", err)
 	if errors.Is(err, completion.ErrStale) {
 		return queue.ErrNotMine
 	}
@@ -162,16 +163,17 @@ func (g *Generator) announce(ctx context.Context, s *speech, e completion.Event)
 	case errors.Is(err, completion.ErrStale):
 		return queue.ErrNotMine
 	case err != nil && !errors.Is(err, completion.ErrFinal):
-		g.log(s.ref).Warn("event not published, the first viewer to ask repairs it", "type", e.Type, "error", err)
+		g.log(s.ref).WarnContext(ctx, "event not published, the first viewer to ask repairs it", "type", e.Type, "error", err)
 	}
 	return nil
 }
 
-func (g *Generator) note(job completion.Job, failure *completion.Error) {
+func (g *Generator) note(ctx context.Context, job completion.Job, failure *completion.Error) {
+	became(ctx, job.State, failure, job.State == completion.Failed)
 	log, attrs := g.log(job.Ref()), []any{"state", job.State, "attempt", job.Attempt, "took", job.FinishedAt.Sub(job.CreatedAt)}
 	if failure != nil && job.State == completion.Failed {
-		log.Warn("job failed", append(attrs, "error", failure)...)
+		log.WarnContext(ctx, "job failed", append(attrs, "error", failure)...)
 		return
 	}
-	log.Debug("job finished", attrs...)
+	log.DebugContext(ctx, "job finished", attrs...)
 }

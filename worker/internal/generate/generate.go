@@ -124,11 +124,12 @@ func (g *Generator) Handle(ctx context.Context, task completion.Task) error {
 	job, err := g.claim(ctx, task.Ref)
 	switch {
 	case err == nil:
+		claimed(ctx, &job)
 		return g.attempt(attempt, job, pass)
 	case errors.Is(err, completion.ErrFinal):
 		return g.seal(ctx, job)
 	case errors.Is(err, completion.ErrNotFound):
-		g.log(task.Ref).Warn("task of an unknown job dropped")
+		g.log(task.Ref).WarnContext(ctx, "task of an unknown job dropped")
 		return nil
 	case errors.Is(err, completion.ErrHeld):
 		return &queue.Again{After: heldDelay}
@@ -141,11 +142,14 @@ func (g *Generator) Handle(ctx context.Context, task completion.Task) error {
 // worker's, and only this worker can claim it again. For the same reason a claim under way is waited for.
 func (g *Generator) claim(ctx context.Context, ref completion.Ref) (job completion.Job, err error) {
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		job, err = g.store.Claim(context.WithoutCancel(ctx), ref, g.opts.Worker, time.Now())
+		err = spanned(context.WithoutCancel(ctx), "claim job", func(ctx context.Context) (err error) {
+			job, err = g.store.Claim(ctx, ref, g.opts.Worker, time.Now())
+			return err
+		})
 		if err == nil || completion.AsError(err).Code != completion.CodeUnavailable {
 			return job, err
 		}
-		g.log(ref).Error("store is away, the claim is tried again", "error", err)
+		g.log(ref).ErrorContext(ctx, "store is away, the claim is tried again", "error", err)
 		if pause(ctx, wait) != nil {
 			return job, err
 		}
@@ -157,7 +161,7 @@ func (g *Generator) seal(ctx context.Context, job completion.Job) error {
 	ctx, cancel := context.WithTimeout(ctx, g.opts.PublishLimit)
 	defer cancel()
 	if err := g.events.Seal(ctx, job); err != nil {
-		g.log(job.Ref()).Warn("final event not published, the first viewer to ask repairs it", "error", err)
+		g.log(job.Ref()).WarnContext(ctx, "final event not published, the first viewer to ask repairs it", "error", err)
 	}
 	return nil
 }
@@ -197,7 +201,7 @@ func (g *Generator) attempt(ctx context.Context, job completion.Job, pass *throt
 	return result
 }
 
-func (g *Generator) generate(ctx context.Context, job completion.Job, s *speech) error {
+func (g *Generator) generate(ctx context.Context, job completion.Job, s *speech) (err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, g.opts.GenerationLimit, errTooLong)
 	defer cancel()
 	if !job.Deadline.IsZero() {
@@ -207,6 +211,8 @@ func (g *Generator) generate(ctx context.Context, job completion.Job, s *speech)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	ctx, done := g.asking(ctx, &job, s)
+	defer func() { done(err) }()
 	for chunk, err := range g.upstream.Stream(completion.WithRequestID(ctx, job.RequestID), job.Endpoint, job.Request) {
 		switch {
 		case err != nil:
@@ -235,7 +241,7 @@ func (g *Generator) conclude(ctx context.Context, job completion.Job, s *speech,
 	case err == nil:
 		return g.finish(ctx, job, s, completion.Completed, nil)
 	case errors.Is(err, completion.ErrStale), errors.Is(err, completion.ErrFinal):
-		g.log(job.Ref()).Info("job taken over by a later attempt", "attempt", job.Attempt)
+		g.log(job.Ref()).InfoContext(ctx, "job taken over by a later attempt", "attempt", job.Attempt)
 		g.opts.Lost(job)
 		return queue.ErrNotMine
 	case errors.Is(err, errCancelled):

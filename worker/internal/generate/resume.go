@@ -28,21 +28,21 @@ func (g *Generator) resume(ctx context.Context, job completion.Job) (done bool, 
 	})
 	switch {
 	case errors.Is(err, completion.ErrFinal): // the store does not know of the end: the log was closed in error
-		g.log(job.Ref()).Error("log is closed, the job is not", "attempt", job.Attempt)
+		g.log(job.Ref()).ErrorContext(ctx, "log is closed, the job is not", "attempt", job.Attempt)
 		return false, nil
 	case err != nil:
-		g.log(job.Ref()).Warn("what a lost attempt has said is not known", "attempt", job.Attempt, "error", err)
+		g.log(job.Ref()).WarnContext(ctx, "what a lost attempt has said is not known", "attempt", job.Attempt, "error", err)
 		return false, nil
 	case !ok:
 		return false, nil
 	}
-	g.log(job.Ref()).Info("lost attempt brought to its end", "attempt", job.Attempt, "state", outcome.State)
+	g.log(job.Ref()).InfoContext(ctx, "lost attempt brought to its end", "attempt", job.Attempt, "state", outcome.State)
 	stored, err := g.end(ctx, job, outcome, func() {})
 	switch {
 	case errors.Is(err, completion.ErrFinal):
 		g.opts.Lost(job)
 	case err != nil:
-		return true, g.refused(job, err)
+		return true, g.refused(ctx, job, err)
 	}
 	return true, g.seal(calm, stored)
 }

@@ -14,7 +14,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/propagation"
+
 	"sluice/shared/completion"
+	"sluice/shared/telemetry"
 
 	openai "github.com/sashabaranov/go-openai"
 )
@@ -84,6 +87,7 @@ func (c *call) Do(req *http.Request) (*http.Response, error) {
 	if id := completion.RequestID(c.caller); id != "" {
 		req.Header.Set("X-Client-Request-Id", id) // OpenAI's name for it
 	}
+	telemetry.W3C.Inject(c.ctx, propagation.HeaderCarrier(req.Header))
 	req.Header.Set("User-Agent", "sluice")
 	resp, err := c.send(req)
 	if err != nil {
