@@ -85,7 +85,7 @@ func (o observed) EndDelivery(ctx context.Context, d completion.Delivery) error 
 func (o observed) DropFile(ctx context.Context, tenant, id string) error {
 	err := o.Store.DropFile(ctx, tenant, id)
 	if err == nil {
-		o.meter.Pruned(meter.Contents, 1)
+		o.meter.Pruned(meter.Files, 1)
 	}
 	return err
 }

@@ -9,8 +9,14 @@ import (
 
 // prune deletes what is old until ctx ends.
 func (a *API) prune(ctx context.Context) error {
-	return pruner.New(pruner.Parts{Store: a.back.Store, Log: a.back.Log, EventAge: a.back.EventAge, Pruned: a.pruned, Logger: a.log}, a.config.Retention).Run(ctx)
+	return pruner.New(pruner.Parts{
+		Store: a.back.Store, Log: a.back.Log, EventAge: a.back.EventAge, Logger: a.log, Pruned: a.pruned,
+	}, a.config.Retention).Run(ctx)
 }
 
-// pruned counts rows that were deleted.
-func (a *API) pruned(kind store.Kind, rows int) { a.meter.Pruned(string(kind), rows) }
+// pruned counts what was deleted. Files are counted when their content is gone, too.
+func (a *API) pruned(kind store.Kind, rows int) {
+	if kind != store.KindFiles {
+		a.meter.Pruned(string(kind), rows)
+	}
+}

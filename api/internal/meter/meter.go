@@ -24,7 +24,7 @@ const (
 
 // Kinds of what is pruned and of event streams, and the outcomes of a batch's lines.
 const (
-	Contents = "contents" // of files
+	Files = "files" // row and content
 
 	sse         = "sse"
 	chat        = "chat"
@@ -60,8 +60,8 @@ func New(v View) *Meter {
 	m.lines = m.Counter("batch_lines_total", "Lines of batches that have ended, as the process that looks after the batch has stored it: completed or failed, which "+
 		"cancelled and expired ones are too.", "outcome")
 	m.deliveries = m.Counter("webhook_deliveries_total", "Attempts to deliver webhooks: delivered, retried (another follows) or failed (none follows).", "outcome")
-	m.pruned = m.Counter("pruned_total", "Rows that this process deleted because their time was over, by kind: jobs, stored, batches, lines, messages, conversations, files, deliveries, quota_days, workers; "+
-		"and contents of files that are gone.", "kind")
+	m.pruned = m.Counter("pruned_total", "Rows that this process deleted because their time was over, by kind: jobs, stored, batches, lines, messages, conversations, deliveries, quota_days, "+
+		"workers; and files whose content went, which were deleted or have expired.", "kind")
 	m.ReadCounter("replays_total", "Replays answered to viewers, by where their end came from: the event log, or the database where the log has lost it.", []string{"source"},
 		func(emit telemetry.Emit) {
 			log, database := v.Replays()
@@ -92,7 +92,6 @@ func (m *Meter) begin() {
 	for _, k := range kinds {
 		m.pruned.WithLabelValues(string(k))
 	}
-	m.pruned.WithLabelValues(Contents)
 }
 
 // kinds are all that is pruned.
