@@ -17,7 +17,7 @@ RUN      :=
 
 .PHONY: help
 help: ## Show this help
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # What an old Go or none says of the workspace is hard to read, and so is what one says that cannot fetch modules.
 NEED    := $(shell sed -n 's/^go //p' go.work)
@@ -70,13 +70,27 @@ FAULTS := -faults.jobs=2000 -faults.rounds=5 -faults.load=40 -batch.lines=50000
 faults: $(BIN)/testenv ## Break everything under load and count what should not happen; see deployments/docs/guarantees.md
 	@$(BIN)/testenv -- go test $(RACE) $(if $(RACE),$(UNRACED)) -count=1 -timeout 40m -run '^(TestFaults|TestBatch_I1_Struck)$$' -v ./deployments/e2e $(FAULTS)
 
+.PHONY: test-cluster
+test-cluster: $(BIN)/testenv ## Break clusters of NATS, Redis and PostgreSQL, and upgrade, under load; see deployments/docs/clusters.md
+	$(BIN)/testenv -- $(TEST) -tags cluster -count=1 -p 1 -v -run '$(or $(RUN),^(TestQueue_(Cluster|Sentinel)$$|TestCluster_))' ./shared/queue ./deployments/e2e
+
 .PHONY: servers
 servers: $(BIN)/testenv ## Start the servers of the tests and print how to reach them
 	@$(BIN)/testenv
 
 .PHONY: bench
 bench: $(BIN)/testenv ## Measure, on the all-in-one and on separate programs; see deployments/docs/bench.md
-	@$(BIN)/testenv -- go run ./deployments/bench
+	@$(BIN)/testenv -- go run ./deployments/bench --results deployments/bench/results.md --json $(BIN)/bench.json
+
+.PHONY: profile
+profile: $(BIN)/testenv ## Profile the api and the worker under the load of two rows of the benchmark, into bin/profile
+	@$(BIN)/testenv -- go run ./deployments/bench --only jobs,deltas --rounds 1 --profile $(BIN)/profile
+	@for f in $(BIN)/profile/*-cpu.pb.gz; do echo; echo "$$f"; go tool pprof -top -nodecount 25 "$$f" 2>/dev/null; done
+	@for f in $(BIN)/profile/*-allocs.pb.gz; do echo; echo "$$f"; go tool pprof -sample_index alloc_space -top -nodecount 25 "$$f" 2>/dev/null; done
+
+.PHONY: microbench
+microbench: $(BIN)/testenv ## Run every Go benchmark once, so that none rots
+	@$(BIN)/testenv -- go test -vet=off -run '^$$' -bench . -benchtime 1x $$(grep -rl --include='*_test.go' '^func Benchmark' $(MODULES) | xargs -n1 dirname | sort -u | sed 's|^|./|')
 
 .PHONY: lint
 lint: ## Check style and module borders
@@ -88,7 +102,7 @@ format: ## Format all code
 	@for m in $(MODULES); do (cd $$m && $(LINT) fmt --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 
 .PHONY: verify
-verify: $(BIN)/testenv ## Check that go.mod files are tidy, that each module builds by itself, and every file in deployments
+verify: microbench $(BIN)/testenv ## Check that go.mod files are tidy, that each module builds by itself, every file in deployments, and that benchmarks run
 	@for m in $(MODULES) $(DOCKER); do echo "verify $$m"; (cd $$m && GOWORK=off go mod tidy -diff && GOWORK=off go build ./...) || exit 1; done
 	@echo "verify Dockerfile" && cd $(DOCKER) && GOWORK=off go test -count=1 -vet=off .
 	@echo "verify compose.yml, systemd" && $(BIN)/testenv -- go test -count=1 -vet=off ./deployments/verify/... ./deployments/e2e/compose

@@ -42,7 +42,7 @@ type Config struct {
 	CORSOrigins        []string      `name:"cors-origins" env:"SLUICE_CORS_ORIGINS" help:"Web origins whose pages may use the HTTP API, such as https://app.example.org; none by default."`
 	InteractiveTimeout time.Duration `env:"SLUICE_INTERACTIVE_TIMEOUT" default:"1h" help:"An interactive job that says nothing about it must have ended after this long, or expires. At most 168h."`
 	BatchTimeout       time.Duration `env:"SLUICE_BATCH_TIMEOUT" default:"24h" help:"The same for a batch job."`
-	PublicNATSURL      string        `name:"public-nats-url" env:"SLUICE_PUBLIC_NATS_URL" help:"NATS address that clients are told; by default the one the API itself uses."`
+	PublicNATSURL      string        `name:"public-nats-url" env:"SLUICE_PUBLIC_NATS_URL" help:"NATS address that clients are told, several separated by commas; by default where the API itself finds it."`
 	PublicWebSocketURL string        `name:"public-websocket-url" env:"SLUICE_PUBLIC_WEBSOCKET_URL" help:"NATS WebSocket address that clients are told."`
 	SigningKeys        string        `name:"nats-signing-keys" env:"SLUICE_NATS_SIGNING_KEYS" placeholder:"FILE" help:"The file signing.json of sluice nats init, to mint viewers' credentials with. Without it clients are not told of NATS, and follow over HTTP."`
 	CredentialTTL      time.Duration `name:"credential-ttl" env:"SLUICE_CREDENTIAL_TTL" default:"10m" help:"How long a viewer's NATS credential is valid. From 5s to 24h."`

@@ -13,8 +13,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect"
 	"github.com/uptrace/bun/migrate"
@@ -25,8 +28,71 @@ var files embed.FS
 
 // Migration is one version of the schema.
 type Migration struct {
-	Name      string
+	Name      string    // its number and what it is about; the number alone if Newer
 	AppliedAt time.Time // zero: not applied
+	Newer     bool      // a newer release has applied it, this one does not know it
+}
+
+var (
+	// ErrBehind means that the database lacks migrations which this release needs.
+	ErrBehind = errors.New("the database lacks migrations, run migrate up")
+	// ErrAhead means that a newer release has migrated the database.
+	ErrAhead = errors.New("the database has migrations of a newer release")
+)
+
+// Check compares the schema with this release's, and changes nothing. ErrBehind: this release cannot work with it yet.
+// ErrAhead: it can, as long as the newer release is the next one, which takes nothing away that this one uses; see
+// deployments/docs/upgrades.md. Both errors name the migrations.
+func Check(ctx context.Context, db *bun.DB) error {
+	m, err := migrator(db)
+	if err != nil {
+		return err
+	}
+	list, err := read(ctx, m)
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) && answer.Code == undefinedTable {
+		return fmt.Errorf("%w: all of them", ErrBehind)
+	}
+	if err != nil {
+		return fmt.Errorf("check migrations: %w", err)
+	}
+	var behind, ahead []string
+	for _, one := range list {
+		switch {
+		case one.Newer:
+			ahead = append(ahead, one.Name)
+		case one.AppliedAt.IsZero():
+			behind = append(behind, one.Name)
+		}
+	}
+	switch {
+	case len(behind) > 0:
+		return fmt.Errorf("%w: %s", ErrBehind, strings.Join(behind, ", "))
+	case len(ahead) > 0:
+		return fmt.Errorf("%w: %s", ErrAhead, strings.Join(ahead, ", "))
+	}
+	return nil
+}
+
+// undefinedTable is what PostgreSQL says of a database that was never migrated.
+const undefinedTable = "42P01"
+
+// read lists this release's migrations, and behind them those of a newer one.
+func read(ctx context.Context, m *migrate.Migrator) ([]Migration, error) {
+	all, err := m.MigrationsWithStatus(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Migration, 0, len(all))
+	for _, one := range all {
+		list = append(list, Migration{Name: one.String(), AppliedAt: one.MigratedAt})
+	}
+	newer, err := m.MissingMigrations(ctx)
+	for _, one := range newer {
+		list = append(list, Migration{Name: one.Name, AppliedAt: one.MigratedAt, Newer: true})
+	}
+	slices.SortFunc(list[len(all):], func(a, b Migration) int { return strings.Compare(a.Name, b.Name) })
+	return list, err
 }
 
 // Up applies all migrations that are not applied yet, and returns the names of those it applied.
@@ -45,10 +111,18 @@ func Up(ctx context.Context, db *bun.DB) ([]string, error) {
 	return names, nil
 }
 
-// Down takes back the migrations that were applied together last, and returns their names.
+// Down takes back the migrations that were applied together last, and returns their names. ErrAhead: a newer release has
+// applied some, which only that one can take back.
 func Down(ctx context.Context, db *bun.DB) ([]string, error) {
 	var names []string
 	err := locked(ctx, db, func(m *migrate.Migrator) error {
+		newer, err := m.MissingMigrations(ctx)
+		if err != nil {
+			return err
+		}
+		if len(newer) > 0 {
+			return fmt.Errorf("%w: take them back with its migrate", ErrAhead)
+		}
 		group, err := m.Rollback(ctx)
 		if err == nil {
 			names = named(group)
@@ -61,14 +135,11 @@ func Down(ctx context.Context, db *bun.DB) ([]string, error) {
 	return names, nil
 }
 
-// Status lists all migrations, the oldest first.
+// Status lists all migrations, the oldest first, and then those of a newer release.
 func Status(ctx context.Context, db *bun.DB) ([]Migration, error) {
 	var list []Migration
-	err := locked(ctx, db, func(m *migrate.Migrator) error {
-		all, err := m.MigrationsWithStatus(ctx)
-		for _, one := range all {
-			list = append(list, Migration{Name: one.String(), AppliedAt: one.MigratedAt})
-		}
+	err := locked(ctx, db, func(m *migrate.Migrator) (err error) {
+		list, err = read(ctx, m)
 		return err
 	})
 	if err != nil {

@@ -147,6 +147,9 @@ func status(ctx context.Context, db *bun.DB, w io.Writer) error {
 		if !m.AppliedAt.IsZero() {
 			applied = "applied " + m.AppliedAt.UTC().Format(time.RFC3339)
 		}
+		if m.Newer {
+			applied += " by a newer release"
+		}
 		fmt.Fprintf(w, "%s  %s\n", m.Name, applied)
 	}
 	return nil

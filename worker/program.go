@@ -57,6 +57,9 @@ func (p *Program) run(ctx context.Context, private *telemetry.Private, tracer tr
 	}
 	defer func() { err = errors.Join(err, back.Close()) }()
 	back.Tracer = tracer
+	if err := back.AwaitSchema(ctx, log); err != nil {
+		return err
+	}
 	worker, err := New(p.Worker, back, log)
 	if err != nil {
 		return err

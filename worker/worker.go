@@ -31,8 +31,8 @@ import (
 
 // Config of a worker process.
 type Config struct {
-	InteractiveSlots    int `env:"SLUICE_INTERACTIVE_SLOTS" default:"64" help:"Interactive jobs that run at once; 0 leaves the lane to other workers. At most 2000."`
-	BatchSlots          int `env:"SLUICE_BATCH_SLOTS" default:"64" help:"Batch jobs that run at once; 0 leaves the lane to other workers. At most 2000."`
+	InteractiveSlots    int `env:"SLUICE_INTERACTIVE_SLOTS" default:"64" help:"Interactive jobs that run at once; 0 leaves the lane to other workers. At most 10000."`
+	BatchSlots          int `env:"SLUICE_BATCH_SLOTS" default:"64" help:"Batch jobs that run at once; 0 leaves the lane to other workers. At most 10000."`
 	InteractiveAttempts int `env:"SLUICE_INTERACTIVE_ATTEMPTS" default:"4" help:"Tries of an interactive job before it fails."`
 	BatchAttempts       int `env:"SLUICE_BATCH_ATTEMPTS" default:"8" help:"Tries of a batch job before it fails. What the upstream refuses for its rate is not counted if the job has a deadline."`
 
@@ -55,8 +55,8 @@ type Config struct {
 // NativeResponses is the UpstreamResponses of an upstream that speaks Responses itself.
 const NativeResponses = "native"
 
-// maxSlots is where one Asynq server's heartbeat begins to cost more than it should.
-const maxSlots = 2000
+// maxSlots is how many streams one process has been measured with.
+const maxSlots = 10_000
 
 // Validate reports all faults of c at once.
 func (c Config) Validate() error {

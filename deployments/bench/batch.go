@@ -21,11 +21,11 @@ const briefModel = modelName + "?tokens=4"
 
 // haul is what a batch, or as many tasks of Asynq alone, took.
 type haul struct {
-	rate   float64            // per second
-	redis  float64            // MB that Redis held at most, beyond what it held before
-	valid  float64            // seconds until the file was validated
-	cpu    map[string]float64 // seconds for 1,000 lines, by process
-	upload float64            // seconds
+	rate   float64                  // per second
+	redis  float64                  // MB that Redis held at most, beyond what it held before
+	valid  float64                  // seconds until the file was validated
+	cpu    map[string]time.Duration // of the whole batch, by process
+	upload float64                  // seconds
 }
 
 // batch measures how fast the lines of a batch are run, beside Asynq alone in the same run on the same Redis.
@@ -34,12 +34,14 @@ func batch(ctx context.Context, s *site, r *Report) error {
 		r.Rows = append(r.Rows, absent("lines of a batch, from its creation to its completion", why))
 		return nil
 	}
-	c, err := openCluster(ctx, s)
+	c, err := s.install(ctx, setup{})
 	if err != nil {
 		return err
 	}
-	defer c.close()
-	sides := []func(context.Context, *site) (haul, error){c.haul, c.ceiling}
+	defer c.leave()
+	sides := []func(context.Context, *site) (haul, error){c.haul, func(ctx context.Context, s *site) (haul, error) {
+		return c.ceiling(ctx, s, s.Lines)
+	}}
 	took := make([][]haul, len(sides))
 	for n := range s.Batches {
 		for i := range sides {
@@ -57,6 +59,11 @@ func batch(ctx context.Context, s *site, r *Report) error {
 		return err
 	}
 	r.Rows = append(r.Rows, batchRows(took[0], took[1], used)...)
+	var spent []map[string]time.Duration
+	for _, h := range took[0] {
+		spent = append(spent, h.cpu)
+	}
+	r.Costs = append(r.Costs, cost("a line of a batch", spent, repeat(float64(s.Lines), len(spent))))
 	return nil
 }
 
@@ -68,7 +75,7 @@ func batchRows(batches, alone []haul, used map[string]usage) []Row {
 		return values
 	}
 	rate, redis := func(h haul) float64 { return h.rate }, func(h haul) float64 { return h.redis }
-	rows := []Row{
+	return []Row{
 		ratio("lines of a batch, from its creation to its completion", "per s", each(batches, rate), each(alone, rate)).atLeast(aimShare),
 		plain("… upload of its file", "s", each(batches, func(h haul) float64 { return h.upload })...),
 		plain("… validation", "s", each(batches, func(h haul) float64 { return h.valid })...),
@@ -76,10 +83,6 @@ func batchRows(batches, alone []haul, used map[string]usage) []Row {
 		plain("… peak memory of the worker", "MB", float64(used["worker"].peak)/megabyte).below(aimMemory),
 		ratio("… Redis memory beyond an idle one's", "MB", each(batches, redis), each(alone, redis)),
 	}
-	for _, name := range processes {
-		rows = append(rows, plain("… CPU time of 1,000 lines, "+name, "s", each(batches, func(h haul) float64 { return h.cpu[name] })...))
-	}
-	return rows
 }
 
 // haul runs one batch.
@@ -92,14 +95,16 @@ func (c *cluster) haul(ctx context.Context, s *site) (h haul, err error) {
 	if err := rest(ctx, s.Settle); err != nil {
 		return h, err
 	}
-	before, err := c.uses()
-	if err != nil {
-		return h, err
-	}
+	h.cpu, err = c.spent(func() error { return c.runBatch(ctx, s, file, &h) })
+	return h, err
+}
+
+// runBatch runs a batch of an uploaded file to its end.
+func (c *cluster) runBatch(ctx context.Context, s *site, file string, h *haul) error {
 	began := time.Now()
 	b, err := c.create(ctx, file)
 	if err != nil {
-		return h, err
+		return err
 	}
 	h.redis, err = c.watchRedis(ctx, func() (bool, error) {
 		b, err = c.api.Batch(ctx, b.ID)
@@ -109,18 +114,13 @@ func (c *cluster) haul(ctx context.Context, s *site) (h haul, err error) {
 		return b.State.Final(), err
 	})
 	if err != nil {
-		return h, err
+		return err
 	}
 	h.rate = float64(s.Lines) / time.Since(began).Seconds()
 	if want := (completion.Counts{Total: s.Lines, Completed: s.Lines}); b.State != completion.BatchCompleted || b.Counts != want {
-		return h, fmt.Errorf("the batch is %s with %+v: %v", b.State, b.Counts, b.Errors.Data)
+		return fmt.Errorf("the batch is %s with %+v: %v", b.State, b.Counts, b.Errors.Data)
 	}
-	after, err := c.uses()
-	h.cpu = map[string]float64{}
-	for name, u := range after {
-		h.cpu[name] = (u.cpu - before[name].cpu).Seconds() / float64(s.Lines) * 1000
-	}
-	return h, err
+	return nil
 }
 
 // watchRedis polls done until it is true, and returns how much memory Redis held at most meanwhile, beyond what it held

@@ -8,12 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
-
-	"sluice/shared/completion"
 )
 
 // bench is one thing that is measured.
@@ -26,6 +23,16 @@ type bench struct {
 var benches = []bench{
 	{"first-delta", firstDelta},
 	{"idle", idle},
+	{"programs", programFacts},
+	{"separate", separate},
+	{"submit", submits},
+	{"jobs", jobs},
+	{"deltas", deltas},
+	{"streams", streams},
+	{"fan-out", fanOut},
+	{"late", late},
+	{"workers", workers},
+	{"stored", stored},
 	{"batch", batch},
 	{"upload", upload},
 	{"beside", beside},
@@ -39,47 +46,13 @@ func names() string {
 	return strings.Join(all, ",")
 }
 
-// Settings say how long and how hard to measure. Their defaults take about five minutes.
-type Settings struct {
-	Only     []string      `json:"only,omitempty" placeholder:"NAME" enum:"${benches}" help:"Measure only these: ${enum}."`
-	Rounds   int           `json:"rounds" default:"5" help:"Rounds in which the sides of a comparison take turns."`
-	Requests int           `json:"requests" default:"140" help:"Requests of each side in each round."`
-	Rate     float64       `json:"rate_per_s" default:"50" help:"Requests per second, at random times."`
-	Idle     time.Duration `json:"idle_ns" default:"20s" help:"How long an idle worker is watched."`
-	Settle   time.Duration `json:"settle_ns" default:"2s" help:"How long what was started, or did something else before, is left alone before it is measured."`
-	Lines    int           `json:"lines" default:"50000" help:"Lines of a batch."`
-	Batches  int           `json:"batches" default:"3" help:"Rounds in which a batch and Asynq alone take turns."`
-	Upload   int           `json:"upload_mb" default:"200" help:"Size of the large file, in MB; at most 209."`
-	Postgres string        `json:"-" env:"SLUICE_TEST_POSTGRES" placeholder:"FILE" help:"PostgreSQL's server program, for what needs one; make bench sets it."`
-}
-
-// Validate is kong's; it reports all faults at once.
-func (s Settings) Validate() error {
-	var err error
-	if s.Rounds < 1 || s.Requests < 1 {
-		err = fmt.Errorf("rounds %d, requests %d: want at least 1", s.Rounds, s.Requests)
-	}
-	if s.Rate <= 0 {
-		err = errors.Join(err, fmt.Errorf("rate %g: want more than 0", s.Rate))
-	}
-	if s.Idle <= 0 || s.Settle < 0 {
-		err = errors.Join(err, fmt.Errorf("idle %s, settle %s: want more than 0, and not less", s.Idle, s.Settle))
-	}
-	if s.Lines < 1 || s.Batches < 1 {
-		err = errors.Join(err, fmt.Errorf("lines %d, batches %d: want at least 1", s.Lines, s.Batches))
-	}
-	if s.Upload < 1 || s.Upload*megabyte > completion.MaxBatchFileBytes {
-		err = errors.Join(err, fmt.Errorf("upload %d: want 1 to %d", s.Upload, completion.MaxBatchFileBytes/megabyte))
-	}
-	return err
-}
-
 // site is where benches run: a folder that is removed afterwards, with the built programs, and somebody who watches.
 type site struct {
 	Settings
 	dir      string
 	bin      string // folder of the programs
 	progress io.Writer
+	shared   *cluster // nil until it is needed
 }
 
 // program is the path of a built one.
@@ -96,13 +69,16 @@ func measure(ctx context.Context, c Settings, progress io.Writer) (_ *Report, er
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	s := &site{Settings: c, dir: dir, bin: filepath.Join(dir, "bin"), progress: progress}
-	s.note("build sluice")
-	if err := s.build(ctx, "sluice/deployments/cmd/sluice"); err != nil {
+	defer func() {
+		if s.shared != nil {
+			s.shared.close()
+		}
+	}()
+	s.note("build the programs")
+	if err := s.build(ctx, programs...); err != nil {
 		return nil, err
 	}
-	r := &Report{At: time.Now().UTC().Truncate(time.Second), Settings: c, Machine: Machine{
-		OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), Go: runtime.Version(),
-	}}
+	r := &Report{At: time.Now().UTC().Truncate(time.Second), Settings: c, Machine: machine(ctx, s)}
 	for _, b := range benches {
 		if len(c.Only) > 0 && !slices.Contains(c.Only, b.name) {
 			continue
@@ -114,9 +90,15 @@ func measure(ctx context.Context, c Settings, progress io.Writer) (_ *Report, er
 	return r, nil
 }
 
-// build compiles programs as a user does.
+// programs are all that are run, but for the system's own.
+var programs = []string{
+	"sluice/api/cmd/api", "sluice/worker/cmd/worker", "sluice/migrations/cmd/migrate", "sluice/deployments/cmd/sluice",
+	"sluice/deployments/bench/ceiling", "sluice/deployments/bench/bare", "sluice/deployments/bench/plain", "github.com/nats-io/nats-server/v2",
+}
+
+// build compiles programs as they are released: without tables for debuggers.
 func (s *site) build(ctx context.Context, packages ...string) error {
-	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-o", s.bin + string(filepath.Separator)}, packages...)...)
+	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-ldflags=-s -w", "-o", s.bin + string(filepath.Separator)}, packages...)...)
 	cmd.Stdout, cmd.Stderr = s.progress, s.progress
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("build %s (the benchmark runs inside the checkout): %w", strings.Join(packages, ", "), err)

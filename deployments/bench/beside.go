@@ -32,11 +32,11 @@ func beside(ctx context.Context, s *site, r *Report) error {
 		r.Rows = append(r.Rows, absent(name, why))
 		return nil
 	}
-	c, err := openCluster(ctx, s)
+	c, err := s.install(ctx, setup{})
 	if err != nil {
 		return err
 	}
-	defer c.close()
+	defer c.leave()
 	watched, err := watch(&c.product)
 	if err != nil {
 		return err

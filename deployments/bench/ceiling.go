@@ -22,9 +22,9 @@ const (
 	enqueuers = 8
 )
 
-// ceiling enqueues as many tasks as a batch has lines, with a payload like that of a line's job, while a stock Asynq server
+// ceiling enqueues n tasks with a payload like that of a line's job, while a stock Asynq server
 // with as many slots as the worker has for batch jobs drains them in a process of its own.
-func (c *cluster) ceiling(ctx context.Context, s *site) (h haul, err error) {
+func (c *cluster) ceiling(ctx context.Context, s *site, n int) (h haul, err error) {
 	server, err := start(s.program("ceiling"), nil, c.redisURL(), plainQueue, strconv.Itoa(slots))
 	if err != nil {
 		return h, err
@@ -41,12 +41,12 @@ func (c *cluster) ceiling(ctx context.Context, s *site) (h haul, err error) {
 		return h, err
 	}
 	began := time.Now()
-	enqueued := c.enqueue(ctx, s.Lines)
+	enqueued := c.enqueue(ctx, n)
 	h.redis, err = c.watchRedis(ctx, func() (bool, error) {
 		now, err := c.drained(ctx)
-		return now >= drained+s.Lines, err
+		return now >= drained+n, err
 	})
-	h.rate = float64(s.Lines) / time.Since(began).Seconds()
+	h.rate = float64(n) / time.Since(began).Seconds()
 	return h, errors.Join(err, enqueued())
 }
 

@@ -23,6 +23,7 @@ import (
 type flags struct {
 	Settings `embed:""`
 	JSON     string `name:"json" placeholder:"FILE" help:"Also write the report to FILE as JSON; - is standard output, instead of the table."`
+	Results  string `placeholder:"FILE" help:"Also write the report to FILE as a page in Markdown."`
 }
 
 const interrupted = 130 // 128 + SIGINT, as shells have it
@@ -61,6 +62,11 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 
 // print shows the report and, if asked for, keeps it.
 func (f *flags) print(r *Report, out io.Writer) error {
+	if f.Results != "" {
+		if err := r.writeResults(f.Results); err != nil {
+			return err
+		}
+	}
 	if f.JSON == "-" {
 		return r.writeJSON(out)
 	}

@@ -20,6 +20,9 @@ type process struct {
 	out  output
 	end  context.CancelFunc
 	done chan struct{} // closed when it has ended
+
+	url     string // of an api
+	private string // address for profiles, of an api or a worker
 }
 
 const (

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -36,10 +37,7 @@ func openProduct(ctx context.Context, s *site) (_ *product, err error) {
 	if _, err := p.startSim(ctx, s); err != nil {
 		return nil, err
 	}
-	up, err := p.start(s, "sluice", []string{
-		"OPENAI_BASE_URL=" + p.model.url, "SLUICE_DATA_DIR=" + filepath.Join(s.dir, "data"), "SLUICE_HTTP_ADDR=127.0.0.1:0",
-		"SLUICE_NATS_ADDR=127.0.0.1:0", "SLUICE_WEBSOCKET_ADDR=127.0.0.1:0", "SLUICE_CREDENTIAL_TTL=24h",
-	}, "up")
+	up, err := p.start(s, "sluice", allInOne(p.model.url, filepath.Join(s.dir, "data")), "up")
 	if err != nil {
 		return nil, err
 	}
@@ -51,6 +49,14 @@ func openProduct(ctx context.Context, s *site) (_ *product, err error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// allInOne is the environment of one over an upstream, with its data in a folder.
+func allInOne(upstream, folder string) []string {
+	return []string{
+		"OPENAI_BASE_URL=" + upstream, "SLUICE_DATA_DIR=" + folder, "SLUICE_HTTP_ADDR=127.0.0.1:0",
+		"SLUICE_NATS_ADDR=127.0.0.1:0", "SLUICE_WEBSOCKET_ADDR=127.0.0.1:0", "SLUICE_CREDENTIAL_TTL=24h",
+	}
 }
 
 // startSim starts the simulated model.
@@ -93,10 +99,16 @@ func (p *product) start(s *site, program string, env []string, args ...string) (
 		program = s.program(program)
 	}
 	child, err := start(program, env, args...)
-	if err == nil {
-		p.stops = append(p.stops, child.stop)
+	if err != nil {
+		return nil, err
 	}
-	return child, err
+	p.stops = append(p.stops, child.stop)
+	for _, pair := range env {
+		if addr, ok := strings.CutPrefix(pair, "SLUICE_PRIVATE_ADDR="); ok {
+			child.private = addr
+		}
+	}
+	return child, nil
 }
 
 // close stops everything, in the reverse order of starting.

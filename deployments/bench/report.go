@@ -18,14 +18,7 @@ type Report struct {
 	Settings Settings  `json:"settings"`
 	Rows     []Row     `json:"rows"`
 	Stages   []Stage   `json:"stages,omitempty"`
-}
-
-// Machine is what it was measured on.
-type Machine struct {
-	OS   string `json:"os"`
-	Arch string `json:"arch"`
-	CPUs int    `json:"cpus"`
-	Go   string `json:"go"`
+	Costs    []Cost    `json:"costs,omitempty"`
 }
 
 // Row is one figure. Values are medians over the rounds; Added is the median of the rounds' differences, which need not be
@@ -58,6 +51,32 @@ type Stage struct {
 	Name string  `json:"name"`
 	P50  float64 `json:"p50_ms"`
 	P99  float64 `json:"p99_ms"`
+}
+
+// Cost is the CPU time that one of something takes in each process, in microseconds, user and system together; medians over
+// the rounds.
+type Cost struct {
+	Name   string               `json:"name"`
+	CPU    map[string]float64   `json:"cpu_us"`
+	Rounds []map[string]float64 `json:"rounds,omitempty"`
+}
+
+// cost is one of rounds that each measured how long n of something took.
+func cost(name string, rounds []map[string]time.Duration, n []float64) Cost {
+	c := Cost{Name: name, CPU: map[string]float64{}}
+	values := map[string][]float64{}
+	for i, took := range rounds {
+		each := map[string]float64{}
+		for process, d := range took {
+			each[process] = microseconds(d) / n[i]
+			values[process] = append(values[process], each[process])
+		}
+		c.Rounds = append(c.Rounds, each)
+	}
+	for process, v := range values {
+		c.CPU[process] = median(v)
+	}
+	return c
 }
 
 // compare is a row of one percentile of two sides, in milliseconds.
@@ -112,7 +131,7 @@ func (r Row) judged() Row {
 	}
 	switch {
 	case r.Aim == 0:
-	case r.AtLeast && limited >= r.Aim, !r.AtLeast && limited < r.Aim:
+	case r.AtLeast && limited >= r.Aim, !r.AtLeast && limited <= r.Aim:
 		r.Verdict = met
 	default:
 		r.Verdict = missed
@@ -145,7 +164,7 @@ func (r Row) aim() string {
 	if r.Aim == 0 {
 		return "–"
 	}
-	sign := "<"
+	sign := "≤"
 	if r.AtLeast {
 		sign = "≥"
 	}
@@ -160,13 +179,19 @@ func (r Row) aim() string {
 
 // writeTable prints the report for people, in Markdown.
 func (r *Report) writeTable(w io.Writer) error {
+	if _, err := io.WriteString(w, r.Machine.String()+"; "+r.Settings.String()+"\n\n"+r.tables()); err != nil {
+		return fmt.Errorf("print report: %w", err)
+	}
+	return nil
+}
+
+// tables are all figures, in Markdown.
+func (r *Report) tables() string {
 	rows := [][]string{{"measured", "value", "baseline", "compared", "aim", "verdict"}}
 	for _, row := range r.Rows {
 		rows = append(rows, row.cells())
 	}
-	text := fmt.Sprintf("%s/%s, %d CPUs, %s; %d rounds of %d requests, %g per second; %d batches of %d lines\n\n%s",
-		r.Machine.OS, r.Machine.Arch, r.Machine.CPUs, r.Machine.Go, r.Settings.Rounds, r.Settings.Requests, r.Settings.Rate,
-		r.Settings.Batches, r.Settings.Lines, table(rows))
+	text := table(rows)
 	if len(r.Stages) > 0 {
 		rows = [][]string{{"where the time goes", "p50", "p99"}}
 		for _, s := range r.Stages {
@@ -174,10 +199,32 @@ func (r *Report) writeTable(w io.Writer) error {
 		}
 		text += "\n" + table(rows)
 	}
-	if _, err := io.WriteString(w, text); err != nil {
-		return fmt.Errorf("print report: %w", err)
+	if len(r.Costs) > 0 {
+		rows = [][]string{append([]string{"CPU time, µs"}, columns...)}
+		for _, c := range r.Costs {
+			rows = append(rows, c.cells())
+		}
+		text += "\n" + table(rows)
 	}
-	return nil
+	return text
+}
+
+// alone is the column of the program that something is compared with.
+const alone = "baseline"
+
+// columns are the processes of the table of CPU times.
+var columns = append(slices.Clone(processes), alone)
+
+func (c *Cost) cells() []string {
+	cells := []string{c.Name}
+	for _, name := range columns {
+		text := "–"
+		if v, ok := c.CPU[name]; ok {
+			text = fmt.Sprintf("%.0f", v)
+		}
+		cells = append(cells, text)
+	}
+	return cells
 }
 
 // table aligns rows, of which the first is the header, as a Markdown table.

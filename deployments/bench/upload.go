@@ -20,11 +20,11 @@ func upload(ctx context.Context, s *site, r *Report) error {
 		r.Rows = append(r.Rows, absent(name, why))
 		return nil
 	}
-	c, err := openCluster(ctx, s)
+	c, err := s.install(ctx, setup{})
 	if err != nil {
 		return err
 	}
-	defer c.close()
+	defer c.leave()
 	if err := rest(ctx, s.Settle); err != nil {
 		return err
 	}

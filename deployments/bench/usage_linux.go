@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -32,6 +33,26 @@ func usageOf(pid int) (usage, error) {
 	}
 	u.cpu, err = cpuOf(pid)
 	return u, err
+}
+
+// ownUsage is what this process alone uses, without its children.
+func ownUsage() (usage, error) {
+	u, err := usageOf(os.Getpid())
+	var r syscall.Rusage
+	if err == nil {
+		err = syscall.Getrusage(syscall.RUSAGE_SELF, &r)
+	}
+	u.cpu = time.Duration(r.Utime.Nano() + r.Stime.Nano())
+	return u, err
+}
+
+// files is how many files and connections a process may have open.
+func files() int {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+		return 0
+	}
+	return int(min(limit.Max, 1<<30))
 }
 
 // cpuOf is the CPU time of a process and its children, those that have ended included.

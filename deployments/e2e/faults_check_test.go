@@ -106,7 +106,7 @@ func (s *summary) see(e *errand, stored client.Job, v *view) {
 		case ev.Seq > last+1 && ev.Type != completion.EventStarted && !ev.Type.Final():
 			s.note(gaps, e, "%v", outline(v.events))
 		}
-		led = ev.Type.Final() && (ev.Seq > last+1 || last == 0)
+		led = ev.Type.Final() && (ev.Seq > last+1 || last == 0 && stored.Attempt > 0)
 		last = ev.Seq
 		if ev.Attempt < attempt {
 			s.note(zombies, e, "%v", outline(v.events))
@@ -206,7 +206,7 @@ func (s strike) recovery(work *load) time.Duration {
 }
 
 // print writes the account and the times.
-func (s *summary) print(w io.Writer, in *ruin, work *load) {
+func (s *summary) print(w io.Writer, in *ruin, work *load, blows []blow) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(tw, "\njobs accepted\t%d\nviewers\t%d\nviewers led past what the log had discarded\t%d\n", len(work.errands), s.views, s.jumps)
 	for _, row := range account {

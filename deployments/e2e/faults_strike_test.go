@@ -23,12 +23,14 @@ const outage = 2 * time.Second
 // lull is between two faults, so that each meets jobs that run.
 const lull = time.Second
 
-// blows are the kinds of faults. A blow returns when the part is back; the sooner of both is when it could be.
-var blows = []struct {
+// blow is a kind of fault. It returns when the part is back; the sooner of both is when it could be.
+type blow struct {
 	kind  string
 	costs bool
 	blow  func(*ruin, *testing.T) (back time.Time)
-}{
+}
+
+var blows = []blow{
 	{"worker killed", true, (*ruin).killWorker},
 	{"worker paused past its time", true, (*ruin).pauseWorker},
 	{"worker killed, database away", true, (*ruin).killWorkerInOutage},
@@ -44,9 +46,9 @@ var blows = []struct {
 }
 
 // strikeAll strikes with every kind of fault, in a random order in each round.
-func (in *ruin) strikeAll(t *testing.T, work *load) {
+func (in *ruin) strikeAll(t *testing.T, work *load, rounds int, blows []blow) {
 	t.Helper()
-	for range *faultRounds {
+	for range rounds {
 		for _, i := range in.random.Perm(len(blows)) {
 			pause(t.Context(), lull)
 			b := blows[i]

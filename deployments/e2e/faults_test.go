@@ -29,11 +29,15 @@ var (
 // TestFaults drives jobs through a whole installation while its parts are killed, stopped, paused and wiped, and counts
 // what should not happen. make faults runs it at length. It runs before the others, which it would keep from their work.
 func TestFaults(t *testing.T) {
-	if *faultSeed == 0 {
-		*faultSeed = rand.Uint64()
-	}
-	fmt.Printf("faults: seed %d\n", *faultSeed)
-	in := startRuin(t)
+	c := &cluster{redis: testkit.StartRedis(t), nats: startNATS(t)}
+	in := startRuin(t, c, "SLUICE_REDIS_URL="+c.redis.URL())
+	in.endure(t, *faultRounds, blows)
+}
+
+// endure drives jobs through the installation while it is struck with each of the blows so many times, and checks what
+// came of them: the account must be clean.
+func (in *ruin) endure(t *testing.T, rounds int, blows []blow) *summary {
+	t.Helper()
 	work := &load{in: in, began: time.Now(), most: *faultLoad}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -42,17 +46,18 @@ func TestFaults(t *testing.T) {
 	for range *faultLoad {
 		running.Go(func() { work.run(ctx, struck) })
 	}
-	in.strikeAll(t, work)
+	in.strikeAll(t, work, rounds, blows)
 	close(struck)
 	defer time.AfterFunc(patience, cancel).Stop() // what has not ended by then is lost
 	running.Wait()
 	work.lookBack(ctx)
 
 	sum := in.verify(t, work)
-	sum.print(os.Stdout, in, work)
+	sum.print(os.Stdout, in, work, blows)
 	for _, line := range sum.offenders {
 		t.Error(line)
 	}
+	return sum
 }
 
 // deadAfter is the installation's SLUICE_WORKER_TTL.
@@ -74,23 +79,28 @@ type ruin struct {
 	asked    map[string]int64 // requests of each key, by upstreams that were killed
 }
 
-func startRuin(t *testing.T) *ruin {
+// startRuin starts an installation over the servers of c and a PostgreSQL of its own. The settings come last.
+func startRuin(t *testing.T, c *cluster, env ...string) *ruin {
 	t.Helper()
+	if *faultSeed == 0 {
+		*faultSeed = rand.Uint64()
+	}
+	fmt.Printf("faults: seed %d\n", *faultSeed)
 	path := os.Getenv("SLUICE_TEST_POSTGRES")
 	require.NotEmpty(t, path, "run the tests through make test")
 	database, err := postgres.New(t.Context(), path)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, database.Close()) })
-	in := &ruin{database: database, simAddr: freeAddr(t), addrs: [2]string{freeAddr(t), freeAddr(t)}, random: rand.New(rand.NewPCG(*faultSeed, 0)), asked: map[string]int64{}}
+	in := &ruin{cluster: c, database: database, simAddr: freeAddr(t), addrs: [2]string{freeAddr(t), freeAddr(t)}, random: rand.New(rand.NewPCG(*faultSeed, 0)), asked: map[string]int64{}}
 	in.simURL = "http://" + in.simAddr
-	in.cluster = &cluster{database: database.URL(), redis: testkit.StartRedis(t), nats: startNATS(t)}
-	in.env = []string{
-		"SLUICE_DATABASE_URL=" + database.URL(), "SLUICE_REDIS_URL=" + in.redis.URL(), "SLUICE_NATS_URL=" + in.nats.url,
+	c.database = database.URL()
+	c.env = append([]string{
+		"SLUICE_DATABASE_URL=" + database.URL(), "SLUICE_NATS_URL=" + c.nats.url,
 		"SLUICE_PUBLIC_WEBSOCKET_URL=" + in.nats.websocket, "OPENAI_BASE_URL=" + in.simURL + "/v1",
 		"SLUICE_EVENT_BYTES=4194304", // small enough that a long run fills it, and keeps what runs
 		"SLUICE_WORKER_TTL=" + deadAfter.String(), "SLUICE_UPSTREAM_IDLE=2s", "SLUICE_RETRY_BASE=100ms", "SLUICE_RETRY_MAX=1s",
-		"SLUICE_INTERACTIVE_ATTEMPTS=50", "SLUICE_BATCH_ATTEMPTS=50", "SLUICE_DRAIN_LIMIT=1s", "SLUICE_STOP_LIMIT=2s", "SLUICE_CREDENTIAL_TTL=24h",
-	}
+		"SLUICE_INTERACTIVE_ATTEMPTS=50", "SLUICE_BATCH_ATTEMPTS=50", "SLUICE_DRAIN_LIMIT=1s", "SLUICE_STOP_LIMIT=2s", "SLUICE_CREDENTIAL_TTL=24h", "SLUICE_PRIVATE_ADDR=127.0.0.1:0",
+	}, env...)
 	in.startUpstream(t)
 	in.migrate(t, "up")
 	for i, addr := range in.addrs {

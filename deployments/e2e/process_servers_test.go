@@ -60,10 +60,16 @@ func startNATS(t *testing.T, flags ...string) *natsServer {
 
 func initNATS(t *testing.T, flags ...string) *natsServer {
 	t.Helper()
+	return initNATSBy(t, "sluice", flags...)
+}
+
+// initNATSBy is initNATS by some release's sluice.
+func initNATSBy(t *testing.T, sluice string, flags ...string) *natsServer {
+	t.Helper()
 	addr, websocket, dir := freeAddr(t), freeAddr(t), t.TempDir()
 	keys := filepath.Join(dir, "keys")
 	args := append([]string{"nats", "init", keys, "--listen", addr, "--websocket", websocket, "--store-dir", filepath.Join(dir, "jetstream")}, flags...)
-	program{name: "sluice", args: args}.succeed(t)
+	program{name: sluice, args: args}.succeed(t)
 	server := program{name: "nats-server", args: []string{"-c", filepath.Join(keys, "nats.conf")}}
 	return &natsServer{process: &process{program: server}, url: "nats://" + addr, websocket: "ws://" + websocket, keys: keys}
 }

@@ -24,7 +24,7 @@ func TestNATS_TLS(t *testing.T) {
 	c := &cluster{upstream: startUpstream(t), database: testkit.PostgresSchema(t), redis: testkit.StartRedis(t), nats: n}
 	c.env = []string{
 		"SLUICE_DATABASE_URL=" + c.database, "SLUICE_REDIS_URL=" + c.redis.URL(), "SLUICE_NATS_URL=" + n.url, "SLUICE_NATS_CA=" + cert,
-		"SLUICE_PUBLIC_WEBSOCKET_URL=" + n.websocket, "OPENAI_BASE_URL=" + c.url,
+		"SLUICE_PUBLIC_WEBSOCKET_URL=" + n.websocket, "OPENAI_BASE_URL=" + c.url, "SLUICE_PRIVATE_ADDR=127.0.0.1:0",
 	}
 	c.migrate(t, "up")
 	a := c.startAPI(t, "127.0.0.1:0")
@@ -48,7 +48,7 @@ func TestNATS_Cluster_I3(t *testing.T) {
 	servers := startNATSCluster(t)
 	c := &cluster{upstream: startUpstream(t), database: testkit.PostgresSchema(t), redis: testkit.StartRedis(t), nats: servers[0]}
 	c.env = []string{
-		"SLUICE_DATABASE_URL=" + c.database, "SLUICE_REDIS_URL=" + c.redis.URL(), "OPENAI_BASE_URL=" + c.url, "SLUICE_EVENT_REPLICAS=3", "SLUICE_EVENT_BYTES=67108864",
+		"SLUICE_DATABASE_URL=" + c.database, "SLUICE_REDIS_URL=" + c.redis.URL(), "OPENAI_BASE_URL=" + c.url, "SLUICE_EVENT_REPLICAS=3", "SLUICE_EVENT_BYTES=67108864", "SLUICE_PRIVATE_ADDR=127.0.0.1:0",
 		"SLUICE_NATS_URL=" + servers[0].url + "," + servers[1].url + "," + servers[2].url,
 	}
 	setup := c.sluice("nats", "setup")

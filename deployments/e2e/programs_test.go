@@ -268,7 +268,11 @@ func TestMigrate_AllWays(t *testing.T) {
 		a.do(t, http.MethodPost, "/v1/jobs", body("sim")).refused(t, http.StatusServiceUnavailable, completion.CodeUnavailable, "")
 	}
 	missing()
+	early := program{name: "worker", env: append(c.env, c.nats.creds("worker")...)}.start(t)
+	early.await(t, "waiting for the migrations.*run migrate up")
 	require.Contains(t, c.migrate(t, "up"), "applied ")
+	early.await(t, "worker ready")
+	early.stop(t, syscall.SIGTERM)
 	require.Contains(t, c.migrate(t, "up"), "nothing to do")
 	require.NotContains(t, c.migrate(t, "status"), "not applied")
 	a.ready(t)

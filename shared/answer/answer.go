@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"unsafe"
 
 	"github.com/tidwall/gjson"
 )
@@ -54,7 +56,7 @@ func (a *Answer) Add(chunk json.RawMessage) (json.RawMessage, error) {
 	if a.native != nil {
 		return a.addEvent(chunk)
 	}
-	root := gjson.ParseBytes(chunk)
+	root := gjson.Parse(unsafe.String(unsafe.SliceData(chunk), len(chunk))) // what is kept of it is copied
 	if !root.IsObject() {
 		return nil, ErrShape
 	}
@@ -92,12 +94,15 @@ func (a *Answer) Add(chunk json.RawMessage) (json.RawMessage, error) {
 func (a *Answer) set(key, raw string) bool {
 	for i := range a.fields {
 		if f := &a.fields[i]; f.key == key {
-			changed := f.last != raw
-			f.last = raw
-			return changed
+			if f.last == raw {
+				return false
+			}
+			f.last = strings.Clone(raw)
+			return true
 		}
 	}
-	a.fields = append(a.fields, field{key: key, first: raw, last: raw})
+	raw = strings.Clone(raw)
+	a.fields = append(a.fields, field{key: strings.Clone(key), first: raw, last: raw})
 	return true
 }
 

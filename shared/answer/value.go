@@ -2,6 +2,7 @@ package answer
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/tidwall/gjson"
 )
@@ -86,7 +87,7 @@ func (v *value) member(name string) *value {
 		return held
 	}
 	held := &value{}
-	v.members = append(v.members, member{key: name, held: held})
+	v.members = append(v.members, member{key: strings.Clone(name), held: held})
 	return held
 }
 

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -17,6 +18,7 @@ import (
 	"github.com/uptrace/bun"
 	"go.opentelemetry.io/otel/trace"
 
+	"sluice/migrations"
 	"sluice/shared/bell"
 	"sluice/shared/completion"
 	"sluice/shared/credential"
@@ -31,7 +33,7 @@ import (
 // Config says where the servers are.
 type Config struct {
 	DatabaseURL string `name:"database-url" env:"SLUICE_DATABASE_URL" secret:"url" required:"" placeholder:"URL" help:"PostgreSQL: postgres://user:password@host:5432/name."`
-	RedisURL    string `name:"redis-url" env:"SLUICE_REDIS_URL" secret:"url" default:"redis://127.0.0.1:6379" help:"Redis: redis://[:password@]host:6379[/db], or rediss:// for TLS."`
+	RedisURL    string `name:"redis-url" env:"SLUICE_REDIS_URL" secret:"url" default:"redis://127.0.0.1:6379" help:"Redis: redis://[:password@]host:6379[/db]; redis-sentinel://host:26379,host:26379?master_name=NAME; redis-cluster://host:6379,host:6379. With rediss in front for TLS."`
 	NATS        `embed:""`
 	Settings
 }
@@ -105,8 +107,10 @@ type Backend struct {
 
 	Tracer trace.Tracer // begins traces; New sets one that records nothing
 
+	db    *bun.DB
 	meter *meter
 	nats  *nats.Conn
+	urls  string // what the settings say of nats; empty: ask it
 	redis func(slots int) (redis.UniversalClient, error)
 	close []func() error
 }
@@ -130,7 +134,7 @@ func New(s Servers, e Settings, log *slog.Logger) (*Backend, error) {
 	}
 	b := &Backend{
 		Store: store.New(s.Database, store.Options{WorkerTTL: e.WorkerTTL}), Bell: bell.New(s.NATS), WorkerTTL: e.WorkerTTL, EventAge: e.EventAge,
-		Tracer: telemetry.NoTracer, nats: s.NATS, redis: s.Redis,
+		Tracer: telemetry.NoTracer, db: s.Database, nats: s.NATS, redis: s.Redis,
 	}
 	b.close = []func() error{s.Database.Close, client.Close, func() error { s.NATS.Close(); return nil }}
 	b.Queue = queue.NewClient(client, b.Bell.Wake)
@@ -180,9 +184,17 @@ func Open(ctx context.Context, c Config, name string, log *slog.Logger) (*Backen
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return New(Servers{Database: db, NATS: nc, Redis: func(slots int) (redis.UniversalClient, error) {
+	b, err := New(Servers{Database: db, NATS: nc, Redis: func(slots int) (redis.UniversalClient, error) {
 		return queue.Open(c.RedisURL, poolSize(slots))
 	}}, c.Settings, log)
+	if err != nil {
+		return nil, err
+	}
+	b.urls = c.URL
+	if err := migrations.Check(ctx, db); err != nil {
+		log.Warn("the schema is another release's", "error", err)
+	}
+	return b, nil
 }
 
 func connect(ctx context.Context, n NATS, name string, log *slog.Logger) (nc *nats.Conn, err error) {
@@ -246,19 +258,30 @@ func (b *Backend) Sweeper(log *slog.Logger) *sweeper.Sweeper {
 	return sweeper.New(b.Store, b.Queue, b.Log, sweeper.Config{WorkerTTL: b.WorkerTTL, Found: b.meter.found}, log)
 }
 
-// NATSURL is the address of the server in use, without a user or password.
+// NATSURL is where NATS is, without a user or password: all servers that the settings name, separated by commas.
 func (b *Backend) NATSURL() string {
-	u, err := url.Parse(b.nats.ConnectedUrl())
-	if err != nil {
-		return ""
+	urls := b.urls
+	if urls == "" {
+		urls = b.nats.ConnectedUrl()
 	}
-	u.User = nil
-	return u.String()
+	var list []string
+	for text := range strings.SplitSeq(urls, ",") {
+		u, err := url.Parse(strings.TrimSpace(text))
+		if err != nil {
+			return ""
+		}
+		u.User = nil
+		list = append(list, u.String())
+	}
+	return strings.Join(list, ",")
 }
 
 // Ready checks that jobs can be accepted and followed now; its error names the server that is away.
 func (b *Backend) Ready(ctx context.Context) error {
 	if err := b.Store.Ping(ctx); err != nil {
+		return err
+	}
+	if err := b.schemaReady(ctx); err != nil {
 		return err
 	}
 	if err := b.Queue.Ping(ctx); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"sluice/migrations"
 	"sluice/shared/backend"
 	"sluice/shared/completion"
 	"sluice/shared/credential"
@@ -42,6 +43,44 @@ func TestOpen_RealServers(t *testing.T) {
 	n.Close()
 	require.Eventually(t, func() bool { return back.Ready(context.Background()) != nil }, time.Minute, 10*time.Millisecond)
 	requireAway(t, back.Ready(t.Context()), "NATS")
+}
+
+// TestBackend_Schema has a database that lacks the latest migration, and then one that a newer release has migrated.
+func TestBackend_Schema(t *testing.T) {
+	t.Parallel()
+	log := slog.New(slog.DiscardHandler)
+	db := testkit.Postgres(t)
+	back, _ := testkit.BackendOn(t, db)
+	require.NoError(t, back.AwaitSchema(t.Context(), log))
+
+	_, err := db.ExecContext(t.Context(), "INSERT INTO bun_migrations (name, group_id, migrated_at) VALUES ('29990101000000', 99, now())")
+	require.NoError(t, err)
+	require.NoError(t, back.AwaitSchema(t.Context(), log), "a newer release only adds")
+	require.NoError(t, back.Ready(t.Context()))
+
+	_, err = db.ExecContext(t.Context(), "DELETE FROM bun_migrations WHERE name = '20261121000010'")
+	require.NoError(t, err)
+	requireAway(t, back.Ready(t.Context()), "migrate up")
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	err = back.AwaitSchema(ctx, log)
+	require.ErrorIs(t, err, migrations.ErrBehind)
+	require.ErrorContains(t, err, "run migrate up: 20261121000010_quotas")
+}
+
+// TestBackend_NATSURL: viewers are told of all servers, and of no password.
+func TestBackend_NATSURL(t *testing.T) {
+	t.Parallel()
+	n := testkit.StartNATS(t, embedded.NATSConfig{Addr: "127.0.0.1:0", Dir: t.TempDir()})
+	creds := filepath.Join(t.TempDir(), "api.creds")
+	require.NoError(t, os.WriteFile(creds, n.Authority().Users[credential.API], 0o600))
+	back, err := backend.Open(t.Context(), backend.Config{
+		DatabaseURL: testkit.PostgresURL(t), RedisURL: "redis://127.0.0.1:1", NATS: backend.NATS{URL: n.ClientURL() + ", nats://me:secret@127.0.0.1:1", Creds: creds},
+		Settings: backend.Settings{WorkerTTL: time.Minute, EventAge: time.Hour, EventBytes: 1 << 20, EventReplicas: 1},
+	}, "test", slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, back.Close()) }()
+	require.Equal(t, n.ClientURL()+",nats://127.0.0.1:1", back.NATSURL())
 }
 
 func requireAway(t *testing.T, err error, server string) {

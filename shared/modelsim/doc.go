@@ -36,6 +36,7 @@
 //	nul                 0 or 1            the answer begins with U+0000
 //	bad_utf8            0 or 1            the answer begins with the byte 0xff
 //	nousage             0 or 1            no usage, even if it is asked for
+//	stamp               0 or 1            each delta of a stream says when it is sent instead, in ns of Unix time and a space
 //
 // Faults, all of which end when "times" is used up:
 //

@@ -23,7 +23,7 @@ type script struct {
 	deltas    int // that big comes in; 0: one
 	comments  int // 0: off
 
-	idChanges, nullContent, splitSurrogate, nul, badUTF8, nousage bool
+	idChanges, nullContent, splitSurrogate, nul, badUTF8, nousage, stamp bool
 
 	key   string
 	times int // 0: always
@@ -66,6 +66,7 @@ var directives = map[string]setter{
 	"nul":             flag(func(s *script) *bool { return &s.nul }),
 	"bad_utf8":        flag(func(s *script) *bool { return &s.badUTF8 }),
 	"nousage":         flag(func(s *script) *bool { return &s.nousage }),
+	"stamp":           flag(func(s *script) *bool { return &s.stamp }),
 
 	"key":             text(func(s *script) *string { return &s.key }),
 	"times":           number(func(s *script) *int { return &s.times }, 1, 1_000_000),

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 var (
@@ -138,6 +139,9 @@ func (s *streamer) roles() error {
 
 func (s *streamer) delta(i int, flush bool) error {
 	for c := range s.req.choices() {
+		if s.script.stamp && s.pieces[i].kind == spoken {
+			s.pieces[i].text = strconv.FormatInt(time.Now().UnixNano(), 10) + " "
+		}
 		s.open(c)
 		if s.req.text {
 			s.buf = append(append(append(s.buf, '"'), s.pieces[i].text...), '"')

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -162,6 +163,24 @@ func TestSim_Directives(t *testing.T) {
 			check(require.New(t), lines)
 		})
 	}
+}
+
+func TestSim_StampSaysWhenADeltaWasSent(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	began := time.Now().UnixNano()
+	lines, err := b.lines(t, body("sim?stamp=1&first=0s&tps=1000&tokens=3", "hi", ""))
+	require.NoError(t, err)
+	stamps := strings.Fields(joined(lines, "choices.0.delta.content"))
+	require.Len(t, stamps, 3)
+	last := began
+	for _, s := range stamps {
+		at, err := strconv.ParseInt(s, 10, 64)
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, at, last)
+		last = at
+	}
+	require.GreaterOrEqual(t, time.Now().UnixNano(), last)
 }
 
 func TestSim_NoUsage(t *testing.T) {

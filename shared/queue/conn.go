@@ -12,8 +12,9 @@ import (
 // the client.
 type conn struct {
 	redis.UniversalClient
-	keys keys // of the server's only lane
-	park *park
+	keys keys  // of the server's only lane
+	park *park // of this server
+	all  parks // of all servers with these slots: what ends at one may let another take a task
 	acks *acks
 }
 
@@ -40,7 +41,7 @@ func (c *conn) run(ctx context.Context, keys []string, args []any, next send) *r
 	case forward:
 		return c.park.forward(ctx, next)
 	case settle:
-		defer c.park.free()
+		defer c.all.free()
 		return c.acks.settle(ctx, fmt.Sprint(args[0]), next)
 	default:
 		return next(ctx)

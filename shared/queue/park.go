@@ -104,3 +104,24 @@ func (p *park) wait(limit time.Duration, bell, freed <-chan struct{}) {
 	case <-p.closed:
 	}
 }
+
+// parks are those of the servers that share a lane's slots.
+type parks []*park
+
+func (all parks) wake() {
+	for _, p := range all {
+		p.wake()
+	}
+}
+
+func (all parks) free() {
+	for _, p := range all {
+		p.free()
+	}
+}
+
+func (all parks) close() {
+	for _, p := range all {
+		p.close()
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -19,6 +20,9 @@ const (
 	checkInterval = time.Nanosecond
 	// forwardInterval is how often asynq looks for delayed tasks that are due, at 4 Redis commands each.
 	forwardInterval = time.Second
+	// serverSlots is how many tasks one asynq server runs at most: every five seconds it writes all of them anew, and
+	// neither begins nor ends a task meanwhile. More slots have several servers.
+	serverSlots = 1000
 )
 
 // Handler does the work of one task, in a context with the trace that the task was enqueued in. Its answer decides what becomes of the task: nil ends it, an *Again delivers it
@@ -28,7 +32,7 @@ type Handler func(ctx context.Context, t completion.Task) error
 // Config says which tasks a Server takes and how.
 type Config struct {
 	Lane    completion.Lane // required
-	Slots   int             // tasks at the same time; required; above 2,000 use more servers
+	Slots   int             // tasks at the same time; required
 	Handler Handler         // required
 
 	// OnWake subscribes wake to the lane's wake-up, until stop is called. Nil: only polling, every MaxWait.
@@ -97,26 +101,46 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	base, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(ErrStopping)
-	c := &conn{UniversalClient: s.rc, keys: keysOf(s.cfg.Lane), park: newPark(s.cfg.MaxWait), acks: newAcks(s.cfg.Log)}
-	w := &work{base: base, cfg: s.cfg, acks: c.acks, slots: make(chan struct{}, s.cfg.Slots)}
-
-	stopWake, err := s.cfg.OnWake(c.park.wake)
+	acks := newAcks(s.cfg.Log)
+	w := &work{base: base, cfg: s.cfg, acks: acks, slots: make(chan struct{}, s.cfg.Slots)}
+	all := make(parks, 0, s.cfg.Slots/serverSlots+1)
+	for range shares(s.cfg.Slots) {
+		all = append(all, newPark(s.cfg.MaxWait))
+	}
+	stopWake, err := s.cfg.OnWake(all.wake)
 	if err != nil {
 		return fmt.Errorf("subscribe to wake-ups of lane %s: %w", s.cfg.Lane, err)
 	}
 	defer stopWake()
-	srv := s.asynq(c)
-	if err := srv.Start(w); err != nil {
-		return fmt.Errorf("start queue server of lane %s: %w", s.cfg.Lane, err)
+	var servers []*asynq.Server
+	for i, slots := range shares(s.cfg.Slots) {
+		srv := s.asynq(&conn{UniversalClient: s.rc, keys: keysOf(s.cfg.Lane), park: all[i], all: all, acks: acks}, slots)
+		if err = srv.Start(w); err != nil {
+			err = fmt.Errorf("start queue server of lane %s: %w", s.cfg.Lane, err)
+			break
+		}
+		servers = append(servers, srv)
 	}
-	<-ctx.Done()
-	s.stop(srv, c, w, cancel)
-	return nil
+	if err == nil {
+		<-ctx.Done()
+	}
+	s.stop(servers, all, w, cancel)
+	return err
 }
 
-func (s *Server) asynq(c *conn) *asynq.Server {
+// shares spreads slots evenly over as few servers as may have them.
+func shares(slots int) []int {
+	servers := (slots + serverSlots - 1) / serverSlots
+	list := make([]int, servers)
+	for i := range list {
+		list[i] = slots*(i+1)/servers - slots*i/servers
+	}
+	return list
+}
+
+func (s *Server) asynq(c *conn, slots int) *asynq.Server {
 	return asynq.NewServerFromRedisClient(c, asynq.Config{
-		Concurrency:              s.cfg.Slots,
+		Concurrency:              slots,
 		Queues:                   map[string]int{string(s.cfg.Lane): 1},
 		TaskCheckInterval:        checkInterval,
 		DelayedTaskCheckInterval: forwardInterval,
@@ -128,16 +152,20 @@ func (s *Server) asynq(c *conn) *asynq.Server {
 	})
 }
 
-// stop ends the server in the order that loses nothing: no new tasks, then the handlers, then asynq's heartbeat, which
+// stop ends the servers in the order that loses nothing: no new tasks, then the handlers, then asynq's heartbeat, which
 // keeps the leases of what still runs. Asynq's Shutdown waits for the handlers up to DrainLimit and then requeues.
-func (s *Server) stop(srv *asynq.Server, c *conn, w *work, cancel context.CancelCauseFunc) {
+func (s *Server) stop(servers []*asynq.Server, all parks, w *work, cancel context.CancelCauseFunc) {
 	start := time.Now()
-	c.park.close()
+	all.close()
 	grace := time.AfterFunc(min(s.cfg.Grace, s.cfg.DrainLimit), func() { cancel(ErrStopping) })
 	defer grace.Stop()
-	hurry := time.AfterFunc(s.cfg.DrainLimit, c.acks.close)
+	hurry := time.AfterFunc(s.cfg.DrainLimit, w.acks.close)
 	defer hurry.Stop()
-	srv.Shutdown()
+	var ending sync.WaitGroup
+	for _, srv := range servers {
+		ending.Go(srv.Shutdown)
+	}
+	ending.Wait()
 	if left := w.drain(s.cfg.DrainLimit - time.Since(start)); left > 0 {
 		s.cfg.Log.Warn("stopped while handlers were busy", "handlers", left)
 	}

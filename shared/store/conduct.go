@@ -89,7 +89,7 @@ func (s *Store) LiveBatches(ctx context.Context) ([]completion.Batch, error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
 	var rows []batchRow
-	err := s.db.NewSelect().Model(&rows).Column(lightBatch...).Where("state IN (?)", bun.In(completion.LiveBatches)).OrderExpr("id").Scan(ctx)
+	err := s.db.NewSelect().Model(&rows).Column(lightBatch...).Where("state IN (?)", bun.List(completion.LiveBatches)).OrderExpr("id").Scan(ctx)
 	if err != nil {
 		return nil, wrap(err, "read live batches")
 	}

@@ -72,7 +72,8 @@ func OpenPostgres(url string) (*bun.DB, error) {
 	pool.SetMaxIdleConns(maxConns)
 	pool.SetConnMaxIdleTime(5 * time.Minute)
 	pool.SetConnMaxLifetime(time.Hour) // so that a failover or a new address is found without a restart
-	return bun.NewDB(pool, pgdialect.New()), nil
+	// A newer release's migrations may have added columns.
+	return bun.NewDB(pool, pgdialect.New(), bun.WithDiscardUnknownColumns()), nil
 }
 
 // Ping reports whether jobs can be read, which takes a database that answers and a schema that is there.

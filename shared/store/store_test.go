@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
 	"go.uber.org/goleak"
 
 	"sluice/shared/completion"
@@ -25,6 +26,23 @@ func TestStore_SQLite(t *testing.T) {
 func TestStore_PostgreSQL(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T) *store.Store { return store.New(testkit.Postgres(t), store.Options{}) })
+}
+
+// TestStore_NewerSchema is the contract on a database that a newer release has migrated: it has added a column to every table.
+func TestStore_NewerSchema(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(t *testing.T) *store.Store {
+		db := testkit.SQLite(t)
+		var tables []string
+		require.NoError(t, db.NewSelect().Table("sqlite_master").Column("name").Where("type = 'table'").Where("name NOT LIKE 'sqlite%'").Scan(t.Context(), &tables))
+		require.Contains(t, tables, "job")
+		for _, table := range tables {
+			if _, err := db.ExecContext(t.Context(), "ALTER TABLE ? ADD COLUMN newer TEXT DEFAULT 'x'", bun.Ident(table)); err != nil {
+				require.ErrorContains(t, err, "virtual", table)
+			}
+		}
+		return store.New(db, store.Options{})
+	})
 }
 
 func TestStore_DatabaseAway(t *testing.T) {

@@ -14,8 +14,9 @@ const announceLimit = 2 * time.Second
 // expire ends the queued jobs whose deadline has passed, and tells their viewers.
 func (s *Sweeper) expire(ctx context.Context) {
 	for {
-		jobs, err := s.store.Expire(ctx, time.Now(), pageSize)
-		s.storeSide.note(ctx, err)
+		now := time.Now()
+		jobs, err := s.store.Expire(ctx, now, pageSize)
+		s.storeSide.note(ctx, now, err)
 		if len(jobs) == 0 {
 			return
 		}

@@ -15,11 +15,14 @@ type health struct {
 	wellSince time.Time // the first success after the latest outage; zero: there was none
 }
 
-// note learns how a call ended.
-func (h *health) note(ctx context.Context, err error) {
+// note learns how a call ended that was made at a time.
+func (h *health) note(ctx context.Context, made time.Time, err error) {
 	now := time.Now()
 	switch {
 	case ctx.Err() != nil: // the sweeper is stopping; says nothing about the other side
+	case err == nil && now.Sub(made) > h.window/2: // it hung, and with it those who had to show that they live
+		h.failing, h.wellSince = false, now
+		h.log.Warn("the sweeper had to wait for an answer", "for", now.Sub(made))
 	case err != nil && !h.failing:
 		h.failing = true
 		h.log.Warn("the sweeper waits for an outage to end", "error", err)

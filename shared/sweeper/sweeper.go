@@ -126,11 +126,12 @@ func (s *Sweeper) Run(ctx context.Context) error {
 
 func (s *Sweeper) tick(ctx context.Context) {
 	s.expire(ctx)
-	if err := s.mend(ctx); err != nil {
-		s.queueSide.note(ctx, err)
+	now := time.Now()
+	err := s.mend(ctx)
+	s.queueSide.note(ctx, now, err)
+	if err != nil {
 		return
 	}
-	s.queueSide.note(ctx, nil)
 	s.takeBack(ctx)
 	if !s.whole && time.Now().Before(s.due) {
 		return
@@ -178,10 +179,11 @@ func (s *Sweeper) sweep(ctx context.Context) {
 		if err != nil {
 			break
 		}
+		now := time.Now()
 		n, err := s.enqueue(ctx, jobs)
 		found += n
 		if err != nil {
-			s.queueSide.note(ctx, err)
+			s.queueSide.note(ctx, now, err)
 			break
 		}
 		if len(jobs) < pageSize {
@@ -208,7 +210,7 @@ func (s *Sweeper) orphans(ctx context.Context, whole bool) ([]completion.Job, er
 		before = now
 	}
 	jobs, err := s.store.Orphans(ctx, before, now, s.cursor, pageSize)
-	s.storeSide.note(ctx, err)
+	s.storeSide.note(ctx, now, err)
 	return jobs, err
 }
 
@@ -220,15 +222,16 @@ func (s *Sweeper) takeBack(ctx context.Context) {
 		judged = s.storeSide.wellUntil
 	}
 	for {
+		now := time.Now()
 		jobs, err := s.store.Abandoned(ctx, judged, after, pageSize)
-		s.storeSide.note(ctx, err)
+		s.storeSide.note(ctx, now, err)
 		if err != nil || len(jobs) == 0 {
 			break
 		}
 		n, err := s.reclaim(ctx, s.end(ctx, jobs))
 		found += n
 		if err != nil {
-			s.queueSide.note(ctx, err)
+			s.queueSide.note(ctx, now, err)
 			break
 		}
 		after = jobs[len(jobs)-1].ID

@@ -32,6 +32,7 @@ type memory struct {
 	jobs  []completion.Job
 	seen  map[string]time.Time // when a job's worker was last seen
 	down  bool
+	hang  time.Duration // the next Expire takes so long
 	calls int
 
 	sealed []string
@@ -73,6 +74,11 @@ func (m *memory) find(after string, limit int, like func(completion.Job) bool) (
 }
 
 func (m *memory) Expire(_ context.Context, now time.Time, limit int) ([]completion.Job, error) {
+	m.mu.Lock()
+	hang := m.hang
+	m.hang = 0
+	m.mu.Unlock()
+	time.Sleep(hang)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	late, err := m.find("", limit, func(j completion.Job) bool { return j.State == completion.Queued && j.Overdue(now) })
@@ -168,6 +174,12 @@ func (m *memory) setDown(down bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.down = down
+}
+
+func (m *memory) setHang(d time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.hang = d
 }
 
 func (m *memory) takeCalls() int {
@@ -303,6 +315,27 @@ func TestSweeper_StoreOutageKillsNobody(t *testing.T) {
 		}
 		require.Equal(t, 1, b.pending(t, completion.LaneInteractive), "only the queued one")
 		require.Equal(t, 1, b.pending(t, completion.LaneBatch), "the dead one's in the end")
+	})
+}
+
+// TestSweeper_StoreThatHangsKillsNobody: a store that was paused answers all calls late and well. What workers said
+// meanwhile is as old as the pause is long.
+func TestSweeper_StoreThatHangsKillsNobody(t *testing.T) {
+	run(t, func(t *testing.T, b *bench) {
+		b.start()
+		alive := b.store.add(1, completion.LaneInteractive, completion.Running)[0]
+		for range 5 {
+			b.pass(5 * time.Second)
+			b.store.beat(alive)
+		}
+		b.store.setHang(workerTTL + 3*time.Second)
+		b.pass(workerTTL + 5*time.Second)
+		b.store.beat(alive)
+		for range 5 {
+			b.pass(5 * time.Second)
+			b.store.beat(alive)
+		}
+		require.Zero(t, b.pending(t, completion.LaneInteractive))
 	})
 }
 

@@ -15,16 +15,22 @@ import (
 // RedisServer is a real redis-server of one test's own, on a socket in a directory of its own. It keeps an append-only
 // file, so that it comes back after Kill with what it had.
 type RedisServer struct {
-	dir string
-	cmd *exec.Cmd
+	dir  string
+	args []string // beside those that all have
+	cmd  *exec.Cmd
 }
 
 // StartRedis starts a redis-server and stops it at the end of the test. A missing binary fails the test.
 func StartRedis(t testing.TB) *RedisServer {
 	t.Helper()
+	return startRedis(t, "--port", "0")
+}
+
+func startRedis(t testing.TB, args ...string) *RedisServer {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "redis") // not t.TempDir: a socket's path is limited to some hundred bytes
 	require.NoError(t, err)
-	s := &RedisServer{dir: dir}
+	s := &RedisServer{dir: dir, args: args}
 	t.Cleanup(func() {
 		s.Kill(t)
 		require.NoError(t, os.RemoveAll(dir))
@@ -55,8 +61,8 @@ func (s *RedisServer) Start(t testing.TB) {
 	t.Helper()
 	bin, err := exec.LookPath("redis-server")
 	require.NoError(t, err, "this test needs the program redis-server in PATH")
-	s.cmd = exec.Command(bin, "--port", "0", "--unixsocket", s.socket(), "--dir", s.dir, "--save", "", //nolint:noctx // Kill ends it
-		"--appendonly", "yes", "--appendfsync", "no", "--logfile", filepath.Join(s.dir, "log"))
+	s.cmd = exec.Command(bin, append([]string{"--unixsocket", s.socket(), "--dir", s.dir, "--save", "", //nolint:noctx // Kill ends it
+		"--appendonly", "yes", "--appendfsync", "no", "--logfile", filepath.Join(s.dir, "log")}, s.args...)...)
 	dieWithParent(s.cmd)
 	require.NoError(t, s.cmd.Start())
 	require.Eventually(t, s.answers, 30*time.Second, 5*time.Millisecond, "redis-server does not answer")

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"sluice/shared/completion"
+	"sluice/shared/store"
 	"sluice/shared/telemetry"
 )
 
@@ -59,7 +60,8 @@ func New(v View) *Meter {
 	m.lines = m.Counter("batch_lines_total", "Lines of batches that have ended, as the process that looks after the batch has stored it: completed or failed, which "+
 		"cancelled and expired ones are too.", "outcome")
 	m.deliveries = m.Counter("webhook_deliveries_total", "Attempts to deliver webhooks: delivered, retried (another follows) or failed (none follows).", "outcome")
-	m.pruned = m.Counter("pruned_total", "What was removed because its time was over or somebody deleted it, by kind.", "kind")
+	m.pruned = m.Counter("pruned_total", "Rows that this process deleted because their time was over, by kind: jobs, stored, batches, lines, messages, conversations, deliveries, quota_days, "+
+		"workers; and files whose content went, which were deleted or have expired.", "kind")
 	m.ReadCounter("replays_total", "Replays answered to viewers, by where their end came from: the event log, or the database where the log has lost it.", []string{"source"},
 		func(emit telemetry.Emit) {
 			log, database := v.Replays()
@@ -87,7 +89,15 @@ func (m *Meter) begin() {
 	for _, o := range []string{delivered, failed, retried} {
 		m.deliveries.WithLabelValues(o)
 	}
-	m.pruned.WithLabelValues(Files)
+	for _, k := range kinds {
+		m.pruned.WithLabelValues(string(k))
+	}
+}
+
+// kinds are all that is pruned.
+var kinds = []store.Kind{
+	store.KindJobs, store.KindStored, store.KindBatches, store.KindLines, store.KindMessages, store.KindConversations, store.KindFiles, store.KindDeliveries,
+	store.KindQuotaDays, store.KindWorkers,
 }
 
 // Accepted observes n jobs that were taken in.

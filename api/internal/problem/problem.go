@@ -92,13 +92,20 @@ func Write(w http.ResponseWriter, err error) {
 // GetStatus is the HTTP status.
 func (p *Problem) GetStatus() int { return p.status }
 
+// awayWait is when to try again while a part of the service is down, if nobody knows better.
+const awayWait = time.Second
+
 // GetHeaders tells official SDKs whether and when to try again.
 func (p *Problem) GetHeaders() http.Header {
 	h := http.Header{}
 	if !p.err.Retryable {
 		h.Set("X-Should-Retry", "false")
 	}
-	if wait := time.Duration(p.err.RetryAfter); wait > 0 {
+	wait := time.Duration(p.err.RetryAfter)
+	if wait == 0 && p.err.Code == completion.CodeUnavailable {
+		wait = awayWait
+	}
+	if wait > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 		h.Set("Retry-After-Ms", strconv.FormatInt(wait.Milliseconds(), 10))
 	}

@@ -71,9 +71,12 @@ func (c *doctorCmd) Run(ctx context.Context, t *terminal) error {
 }
 
 func (c *doctorCmd) checks(t *terminal) []check {
-	folder := ""
+	folder, key := "", ""
 	if c.DatabaseURL != "" {
 		folder = "SLUICE_DATABASE_URL is set; only the all-in-one has one"
+		if given, err := c.key(t); err == nil && given == "" {
+			key = "SLUICE_API_KEY is not set; the programs need none"
+		}
 	}
 	unset := func(value, name string) string {
 		if value == "" {
@@ -83,7 +86,7 @@ func (c *doctorCmd) checks(t *terminal) []check {
 	}
 	checks := []check{
 		{"API", "", c.checkAPI, ""},
-		{"API key", "", func(ctx context.Context) (string, error) { return c.checkKey(ctx, t) }, ""},
+		{"API key", key, func(ctx context.Context) (string, error) { return c.checkKey(ctx, t) }, ""},
 		{"data folder", folder, c.checkData, ""},
 		{"PostgreSQL", unset(c.DatabaseURL, "SLUICE_DATABASE_URL"), c.checkDatabase, "Check SLUICE_DATABASE_URL, and run migrate up."},
 		{"Redis", unset(c.RedisURL, "SLUICE_REDIS_URL"), c.checkRedis, "Check SLUICE_REDIS_URL, and set maxmemory-policy to noeviction."},

@@ -154,7 +154,7 @@ func fresh(t *testing.T, b *bundle) {
 	is(b.client, false, "as before")
 	is(second, false, "filled by another")
 	is(b.client, false, "as before, with another in between")
-	require.NoError(t, b.rc.FlushAll(ctx).Err())
+	require.NoError(t, Empty(ctx, b.rc))
 	is(second, true, "lost")
 	is(b.client, true, "lost, and another came first")
 	is(b.client, false, "as before")

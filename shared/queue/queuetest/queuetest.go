@@ -25,54 +25,72 @@ const (
 
 // Run tests the queue over the Redis that open gives: an empty one for each call, closed at the end of its test.
 func Run(t *testing.T, open func(testing.TB) redis.UniversalClient) {
-	for name, test := range map[string]func(*testing.T, *bundle){
-		"Enqueue/Once":               enqueueOnce,
-		"Enqueue/Delayed":            enqueueDelayed,
-		"Enqueue/RefusesBadTask":     enqueueRefusesBadTask,
-		"EnqueueAll":                 enqueueAll,
-		"EnqueueAll/Salvages":        enqueueAllSalvages,
-		"Forget":                     forget,
-		"Fresh":                      fresh,
-		"Serve/WakeEndsTheWait":      wakeEndsTheWait,
-		"Serve/AgainIsNotCounted":    againIsNotCounted,
-		"Serve/ErrorsComeAgain":      errorsComeAgain,
-		"Serve/TraceGoesAlong":       traceGoesAlong,
-		"Serve/PoisonIsArchived":     poisonIsArchived,
-		"Serve/I2_AckIsRepaired":     ackIsRepaired,
-		"Serve/NotMineIsLeftAlone":   notMineIsLeftAlone,
-		"Serve/LostLease":            lostLease,
-		"Serve/SlotsAreRespected":    slotsAreRespected,
-		"Serve/I10_LanesAreSeparate": lanesAreSeparate,
-		"Serve/I1_RedisIsWiped":      redisIsWiped,
-		"Serve/ScriptsAreFlushed":    scriptsAreFlushed,
-		"Stop/HandlersFinish":        handlersFinish,
-		"Stop/ContextEndsAfterGrace": contextEndsAfterGrace,
-		"Stop/DrainLimit":            drainLimit,
-		"Stop/RacesWithStart":        stopRacesWithStart,
-		"Stop/BadConfig":             badConfig,
-		"Revive/I1_DeadServer":       reviveDeadServer,
-		"Revive/Remains":             reviveRemains,
-		"Fair/FewWaitForNobody":      fewWaitForNobody,
-		"Fair/EqualShares":           equalShares,
-		"Fair/GivenBackComesFirst":   givenBackComesFirst,
-		"Fair/ForeignIDs":            foreignIDs,
-		"Fair/RemainsAreDropped":     remainsAreDropped,
-		"Fair/DepthAndForget":        depthAndForget,
-		"Running/LimitHolds":         runningLimitHolds,
-		"Running/HeldBackGoesOn":     heldBackGoesOn,
-		"Running/BadTenant":          runningBadTenant,
-		"Admit/NeverTooMany":         admitNeverTooMany,
-		"Admit/ReservationEnds":      reservationEnds,
-		"Admit/LongPending":          admitLongPending,
-		"Admit/NoQuestion":           admitNoQuestion,
-		"System/Oldest":              oldestWaits,
-		"System/Accepted":            acceptedByTime,
-	} {
+	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, setup(t, open(t)))
 		})
 	}
+}
+
+// RunInTurn is Run with one test after the other, for a Redis that they share: open empties it.
+func RunInTurn(t *testing.T, open func(testing.TB) redis.UniversalClient) {
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) { test(t, setup(t, open(t))) })
+	}
+}
+
+var tests = map[string]func(*testing.T, *bundle){
+	"Enqueue/Once":               enqueueOnce,
+	"Enqueue/Delayed":            enqueueDelayed,
+	"Enqueue/RefusesBadTask":     enqueueRefusesBadTask,
+	"EnqueueAll":                 enqueueAll,
+	"EnqueueAll/Salvages":        enqueueAllSalvages,
+	"Forget":                     forget,
+	"Fresh":                      fresh,
+	"Serve/WakeEndsTheWait":      wakeEndsTheWait,
+	"Serve/AgainIsNotCounted":    againIsNotCounted,
+	"Serve/ErrorsComeAgain":      errorsComeAgain,
+	"Serve/TraceGoesAlong":       traceGoesAlong,
+	"Serve/PoisonIsArchived":     poisonIsArchived,
+	"Serve/I2_AckIsRepaired":     ackIsRepaired,
+	"Serve/NotMineIsLeftAlone":   notMineIsLeftAlone,
+	"Serve/LostLease":            lostLease,
+	"Serve/SlotsAreRespected":    slotsAreRespected,
+	"Serve/ManySlots":            manySlots,
+	"Serve/I10_LanesAreSeparate": lanesAreSeparate,
+	"Serve/I1_RedisIsWiped":      redisIsWiped,
+	"Serve/ScriptsAreFlushed":    scriptsAreFlushed,
+	"Stop/HandlersFinish":        handlersFinish,
+	"Stop/ContextEndsAfterGrace": contextEndsAfterGrace,
+	"Stop/DrainLimit":            drainLimit,
+	"Stop/RacesWithStart":        stopRacesWithStart,
+	"Stop/BadConfig":             badConfig,
+	"Revive/I1_DeadServer":       reviveDeadServer,
+	"Revive/Remains":             reviveRemains,
+	"Fair/FewWaitForNobody":      fewWaitForNobody,
+	"Fair/EqualShares":           equalShares,
+	"Fair/GivenBackComesFirst":   givenBackComesFirst,
+	"Fair/ForeignIDs":            foreignIDs,
+	"Fair/RemainsAreDropped":     remainsAreDropped,
+	"Fair/DepthAndForget":        depthAndForget,
+	"Running/LimitHolds":         runningLimitHolds,
+	"Running/HeldBackGoesOn":     heldBackGoesOn,
+	"Running/BadTenant":          runningBadTenant,
+	"Admit/NeverTooMany":         admitNeverTooMany,
+	"Admit/ReservationEnds":      reservationEnds,
+	"Admit/LongPending":          admitLongPending,
+	"Admit/NoQuestion":           admitNoQuestion,
+	"System/Oldest":              oldestWaits,
+	"System/Accepted":            acceptedByTime,
+}
+
+// Empty removes all keys from a Redis, or from each master of a cluster.
+func Empty(ctx context.Context, rc redis.UniversalClient) error {
+	if c, ok := rc.(*redis.ClusterClient); ok {
+		return c.ForEachMaster(ctx, func(ctx context.Context, m *redis.Client) error { return m.FlushAll(ctx).Err() })
+	}
+	return rc.FlushAll(ctx).Err()
 }
 
 // bundle is one test's queue.

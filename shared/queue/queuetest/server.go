@@ -198,6 +198,26 @@ func slotsAreRespected(t *testing.T, b *bundle) {
 	require.EqualValues(t, slots, most.Load())
 }
 
+// manySlots runs more tasks at once than one asynq server may have, which all end with the server.
+func manySlots(t *testing.T, b *bundle) {
+	const slots = 1100
+	started := make(chan struct{}, slots)
+	stop := b.serve(t, func(ctx context.Context, _ completion.Task) error {
+		started <- struct{}{}
+		<-ctx.Done()
+		return &queue.Again{}
+	}, func(c *queue.Config) { c.Slots, c.Grace = slots, time.Millisecond })
+	for _, err := range b.client.EnqueueAll(t.Context(), newTasks(slots+5, completion.LaneInteractive)) {
+		require.NoError(t, err)
+	}
+	for range slots {
+		receive(t, started)
+	}
+	b.becomes(t, queue.Depth{Pending: 5, Active: slots})
+	stop()
+	require.Zero(t, b.depth(t).Active)
+}
+
 func lanesAreSeparate(t *testing.T, b *bundle) {
 	tasks := newTasks(100, completion.LaneBatch)
 	full, finish := make(chan struct{}, len(tasks)), make(chan struct{})
@@ -233,7 +253,7 @@ func redisIsWiped(t *testing.T, b *bundle) {
 	receive(t, got)
 	waiting.At = time.Now().Add(never)
 	b.enqueue(t, waiting)
-	require.NoError(t, b.rc.FlushAll(ctx).Err())
+	require.NoError(t, Empty(ctx, b.rc))
 	answer <- nil // its acknowledgement finds nothing
 
 	lost, err := b.client.Fresh(ctx)

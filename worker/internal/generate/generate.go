@@ -125,7 +125,7 @@ func (g *Generator) Handle(ctx context.Context, task completion.Task) error {
 	switch {
 	case err == nil:
 		claimed(ctx, &job)
-		return g.attempt(attempt, job, pass)
+		return g.attempt(attempt, &job, pass)
 	case errors.Is(err, completion.ErrFinal):
 		return g.seal(ctx, job)
 	case errors.Is(err, completion.ErrNotFound):
@@ -166,20 +166,21 @@ func (g *Generator) seal(ctx context.Context, job completion.Job) error {
 	return nil
 }
 
-// attempt generates and ends in whichever way the context's cause or the upstream's error say.
-func (g *Generator) attempt(ctx context.Context, job completion.Job, pass *throttle.Pass) error {
-	g.opts.Claimed(job)
+// attempt generates and ends in whichever way the context's cause or the upstream's error say. The job is a pointer here and
+// in generate because a stream keeps their stack for as long as it goes on.
+func (g *Generator) attempt(ctx context.Context, job *completion.Job, pass *throttle.Pass) error {
+	g.opts.Claimed(*job)
 	if job.CancelRequested {
 		g.Cancel(job.Ref())
 	}
-	if done, err := g.resume(ctx, job); done {
+	if done, err := g.resume(ctx, *job); done {
 		return err
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	s := newSpeech(g.events, job.Ref(), completion.Event{
 		Type: completion.EventStarted, Attempt: job.Attempt, At: time.Now(), Model: job.Model, Upstream: g.upstream.Name(),
-	}, func(ctx context.Context) error { return g.confirm(ctx, job) })
+	}, func(ctx context.Context) error { return g.confirm(ctx, *job) })
 	speaking, hush := context.WithCancelCause(context.WithoutCancel(ctx)) // what was generated is published even after a cancel
 	defer hush(nil)
 	if job.Quiet() {
@@ -195,13 +196,13 @@ func (g *Generator) attempt(ctx context.Context, job completion.Job, pass *throt
 			err = nil // the answer is whole
 		}
 	}
-	result := g.conclude(ctx, job, s, pass, err)
+	result := g.conclude(ctx, *job, s, pass, err)
 	hush(errors.New("attempt is over"))
 	<-s.done
 	return result
 }
 
-func (g *Generator) generate(ctx context.Context, job completion.Job, s *speech) (err error) {
+func (g *Generator) generate(ctx context.Context, job *completion.Job, s *speech) (err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, g.opts.GenerationLimit, errTooLong)
 	defer cancel()
 	if !job.Deadline.IsZero() {
@@ -211,7 +212,7 @@ func (g *Generator) generate(ctx context.Context, job completion.Job, s *speech)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	ctx, done := g.asking(ctx, &job, s)
+	ctx, done := g.asking(ctx, job, s)
 	defer func() { done(err) }()
 	for chunk, err := range g.upstream.Stream(completion.WithRequestID(ctx, job.RequestID), job.Endpoint, job.Request) {
 		switch {

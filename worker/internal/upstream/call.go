@@ -40,10 +40,11 @@ type call struct {
 	idle    *time.Timer
 	body    []byte
 	choices int
-	native  bool    // a response is asked for as such
-	filter  *filter // nil before the answer's header
-	whole   bool    // the answer comes in one piece
-	answer  []byte  // that piece
+	native  bool      // a response is asked for as such
+	filter  *filter   // nil before the answer's header
+	opened  io.Closer // the answer's body; nil before its header
+	whole   bool      // the answer comes in one piece
+	answer  []byte    // that piece
 }
 
 func newCall(ctx context.Context, u *Upstream, body []byte, choices int) *call {
@@ -75,8 +76,8 @@ func (c *call) config() openai.ClientConfig {
 	return cfg
 }
 
-// Do sends the caller's body in place of the library's and returns an answer the library can read: 2xx, and a body
-// that holds nothing but chunks. All else becomes an error here.
+// Do sends the caller's body in place of the library's and returns an answer that the library takes: 2xx, with a stream that
+// the filter reads, or a whole body. All else becomes an error here.
 func (c *call) Do(req *http.Request) (*http.Response, error) {
 	_ = req.Body.Close()
 	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(c.body)), nil }
@@ -169,7 +170,8 @@ func (c *call) accept(resp *http.Response) (*http.Response, error) {
 		f.header = resp.Header
 		return c.up.classify(f)
 	}
-	resp.Body = &answerBody{filter: c.filter, call: c, source: resp.Body}
+	resp.Body = &answerBody{ReadCloser: resp.Body, call: c}
+	c.opened = resp.Body
 	return resp, nil
 }
 
@@ -185,20 +187,19 @@ func decoded(resp *http.Response) (io.Reader, error) {
 	}
 }
 
-// answerBody is the body that the library reads.
+// answerBody is the body that the library closes, and never reads.
 type answerBody struct {
-	*filter
-	call   *call
-	source io.ReadCloser
+	io.ReadCloser
+	call *call
 }
 
 // Close closes the response. After [DONE] it first reads to the end, which is near, to keep the connection.
 func (b *answerBody) Close() error {
-	if b.done {
+	if b.call.filter.done {
 		b.call.idle.Reset(drainLimit)
-		_, _ = io.CopyN(io.Discard, b.source, 4<<10)
+		_, _ = io.CopyN(io.Discard, b.ReadCloser, 4<<10)
 	}
-	return b.source.Close()
+	return b.ReadCloser.Close()
 }
 
 // failure is the error that the caller sees for err, which is this package's own or what became of an ended context.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"unicode/utf8"
+	"unsafe"
 
 	"sluice/shared/completion"
 
@@ -14,22 +15,19 @@ import (
 )
 
 const (
-	lineBuffer = 8 << 10   // bytes; longer lines are collected aside
+	lineBuffer = 2 << 10   // bytes, for each stream; longer lines are collected aside
 	jsonSpace  = " \t\r\n" // the white space of JSON; the library does not take off more
 )
 
 var (
-	doneLine   = []byte("data: [DONE]\n")
-	errorFirst = []byte(`{"error":`)
-	bom        = []byte("\xef\xbb\xbf")
+	bom = []byte("\xef\xbb\xbf")
 
 	errNotChunk = errors.New("data is not a JSON object")
 	errEmpty    = errors.New("the stream holds no chunk")
 )
 
-// filter reads an event stream and lets through what go-openai can be trusted with: one line "data: {…}" for each
-// chunk, and [DONE] if, and only if, the answer is complete. Reading it ends with io.EOF after a complete answer and
-// otherwise with a *completion.Error that never wraps io.EOF. Comments, other fields and blank lines are dropped; data lines that make up one
+// filter reads an event stream and gives out its chunks. It ends with io.EOF after a complete answer and otherwise with a
+// *completion.Error that never wraps io.EOF. Comments, other fields and blank lines are dropped; data lines that make up one
 // chunk only together are joined; a chunk that is an error becomes one.
 type filter struct {
 	src      *bufio.Reader
@@ -38,13 +36,12 @@ type filter struct {
 	native   bool // chunks are the events of a response's stream
 	progress progress
 
-	out  []byte // what the library reads next
-	err  error  // what it reads after that
+	out  []byte // the next chunk; nil: there is none yet
+	err  error  // what comes after it
 	done bool   // [DONE] was seen
 
 	long       []byte // a line that is longer than the buffer of src
 	event      []byte // data lines so far of a chunk that spans several
-	built      []byte // a line that is not let through as it came
 	errorEvent bool   // the event's name is "error"
 	begun      bool   // a line was seen
 	junk       bool   // a line was seen that belongs to no event stream
@@ -54,17 +51,18 @@ func newFilter(r io.Reader, limit int64, choices int) *filter {
 	return &filter{src: bufio.NewReaderSize(r, lineBuffer), left: limit, progress: progress{want: choices}}
 }
 
-func (f *filter) Read(p []byte) (int, error) {
-	for len(f.out) == 0 {
+// next returns the next chunk, which is the caller's to keep.
+func (f *filter) next() (json.RawMessage, error) {
+	for f.out == nil {
 		if f.err != nil {
-			return 0, f.err
+			return nil, f.err
 		}
 		line, err := f.line()
 		f.err = f.take(line, err)
 	}
-	n := copy(p, f.out)
-	f.out = f.out[n:]
-	return n, nil
+	chunk := f.out
+	f.out = nil
+	return chunk, nil
 }
 
 // line reads one line with its end; without it if err is not nil. It is valid until the next call.
@@ -103,7 +101,7 @@ func (f *filter) take(line []byte, readErr error) error {
 		err = f.endEvent()
 	case len(name) == 0: // a comment
 	case string(name) == "data":
-		err = f.data(value, line, readErr)
+		err = f.data(value, readErr)
 	case string(name) == "event":
 		f.errorEvent = string(value) == "error"
 	case string(name) != "id" && string(name) != "retry":
@@ -115,13 +113,13 @@ func (f *filter) take(line []byte, readErr error) error {
 	return err
 }
 
-func (f *filter) data(value, line []byte, readErr error) error {
+func (f *filter) data(value []byte, readErr error) error {
 	switch {
 	case len(value) == 0:
 	case string(value) == "[DONE]":
 		return f.finish()
 	case len(f.event) == 0 && validJSON(value):
-		return f.chunk(value, line)
+		return f.chunk(value)
 	case readErr == nil: // otherwise the line was cut
 		f.event = append(append(f.event, value...), ' ')
 	}
@@ -137,18 +135,19 @@ func (f *filter) endEvent() error {
 	case !validJSON(f.event):
 		return garbage(errNotChunk)
 	default:
-		return f.chunk(bytes.TrimSpace(f.event), nil)
+		return f.chunk(bytes.TrimSpace(f.event))
 	}
 }
 
-// chunk lets a chunk through; line is the whole line it came in, nil if it did not come in one.
-func (f *filter) chunk(value, line []byte) error {
-	root := gjson.ParseBytes(value)
+// chunk lets a chunk through.
+func (f *filter) chunk(value []byte) error {
+	chunk := owned(value)
+	root := gjson.Parse(unsafe.String(unsafe.SliceData(chunk), len(chunk))) // nobody changes a chunk
 	if !root.IsObject() {
 		return garbage(errNotChunk)
 	}
 	if f.native {
-		return f.happening(root, value, line)
+		return f.happening(root, chunk)
 	}
 	var choices gjson.Result
 	failed := f.errorEvent
@@ -167,30 +166,16 @@ func (f *filter) chunk(value, line []byte) error {
 		return f.classify(parseFault(value))
 	}
 	f.progress.add(choices)
-	f.pass(value, line)
+	f.out = chunk
 	return nil
 }
 
-// pass lets a chunk through, as it came if the library can read it so.
-func (f *filter) pass(value, line []byte) {
-	ends := len(line) > 0 && line[len(line)-1] == '\n'
-	if ends && utf8.Valid(value) && bytes.IndexByte(value, '\r') < 0 && !bytes.HasPrefix(value, errorFirst) {
-		f.out = line
-		return
+// owned is a copy of a chunk, in one line and in UTF-8.
+func owned(value []byte) []byte {
+	if !utf8.Valid(value) {
+		return appendUTF8(nil, oneLine(value))
 	}
-	f.out = f.build(value)
-}
-
-// build renders a data line anew.
-func (f *filter) build(value []byte) []byte {
-	b, value := append(f.built[:0], "data: "...), oneLine(value)
-	if bytes.HasPrefix(value, errorFirst) {
-		b = append(b, "{ "...) // the library must not take {"error":null for an error
-		value = value[1:]
-	}
-	b = append(appendUTF8(b, value), '\n')
-	f.built = b
-	return b
+	return bytes.Clone(oneLine(value))
 }
 
 // oneLine is JSON without line breaks, which may stand between its parts.
@@ -217,7 +202,6 @@ func (f *filter) finish() error {
 	if f.native {
 		return completion.NewError(completion.CodeCut, "").Because(errUnended)
 	}
-	f.out = append(bytes.Clone(f.out), doneLine...)
 	return io.EOF
 }
 
@@ -228,7 +212,6 @@ func (f *filter) end(err error) error {
 	case errors.As(err, &own):
 		return own
 	case f.progress.finished(errors.Is(err, io.EOF)):
-		f.out = append(bytes.Clone(f.out), doneLine...)
 		return io.EOF
 	case f.progress.chunks == 0 && f.junk:
 		return garbage(errEmpty)

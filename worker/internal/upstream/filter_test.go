@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"runtime"
@@ -25,8 +26,26 @@ func filtered(t *testing.T, r io.Reader, choices int) (string, error) {
 	f := newFilter(r, 10<<20, choices)
 	u := &Upstream{secret: newScrubber(Config{})}
 	f.classify = func(x fault) error { return u.classify(x) }
-	out, err := io.ReadAll(f)
-	return strings.ReplaceAll(strings.TrimSuffix(string(out), "data: [DONE]\n"), "data: ", ""), err
+	list, err := chunks(f)
+	var out strings.Builder
+	for _, chunk := range list {
+		out.WriteString(string(chunk) + "\n")
+	}
+	return out.String(), err
+}
+
+// chunks are all that f gives out.
+func chunks(f *filter) (list []json.RawMessage, err error) {
+	for {
+		chunk, err := f.next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return list, nil
+		case err != nil:
+			return list, err
+		}
+		list = append(list, chunk)
+	}
 }
 
 func TestFilter(t *testing.T) {
@@ -38,14 +57,14 @@ func TestFilter(t *testing.T) {
 		code    completion.Code // empty: complete
 	}{
 		"plain":                 {"data: " + hello + "\n\ndata: " + stop + "\n\ndata: [DONE]\n\n", 1, hello + "\n" + stop + "\n", ""},
-		"crlf":                  {"data: " + hello + "\r\n\r\ndata: [DONE]\r\n\r\n", 1, hello + "\r\n", ""},
-		"no space":              {"data:" + hello + "\n\ndata:[DONE]\n\n", 1, "data:" + hello + "\n", ""},
+		"crlf":                  {"data: " + hello + "\r\n\r\ndata: [DONE]\r\n\r\n", 1, hello + "\n", ""},
+		"no space":              {"data:" + hello + "\n\ndata:[DONE]\n\n", 1, hello + "\n", ""},
 		"byte order mark":       {"\ufeffdata: " + hello + "\n\ndata: [DONE]\n\n", 1, hello + "\n", ""},
 		"no blank lines":        {"data: " + hello + "\ndata: " + stop + "\ndata: [DONE]\n", 1, hello + "\n" + stop + "\n", ""},
 		"comments and fields":   {": hi\n\nid: 1\nretry: 5\nevent: chunk\ndata: " + hello + "\n\n:\n" + strings.Repeat(": ping\n\n", 1000) + "data: [DONE]\n\n", 1, hello + "\n", ""},
 		"several lines":         {"data: {\"a\":\ndata: 1}\n\ndata: [DONE]\n\n", 1, "{\"a\": 1}\n", ""},
 		"several lines at DONE": {"data: {\"a\":\ndata: 1}\ndata: [DONE]\n\n", 1, "{\"a\": 1}\n", ""},
-		"null error":            {`data: {"error":null,"choices":[]}` + "\n\ndata: [DONE]\n\n", 1, `{ "error":null,"choices":[]}` + "\n", ""},
+		"null error":            {`data: {"error":null,"choices":[]}` + "\n\ndata: [DONE]\n\n", 1, `{"error":null,"choices":[]}` + "\n", ""},
 		"no DONE":               {"data: " + hello + "\n\ndata: " + stop + "\n\n", 1, hello + "\n" + stop + "\n", ""},
 		"no last newline":       {"data: " + hello + "\n\ndata: " + stop, 1, hello + "\n" + stop + "\n", ""},
 		"DONE without newline":  {"data: " + hello + "\n\ndata: [DONE]", 1, hello + "\n", ""},

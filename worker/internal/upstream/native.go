@@ -76,10 +76,10 @@ func appendInput(b []byte, list gjson.Result) []byte {
 
 // happening lets an event of a response's stream through, and ends the answer after the last one. Events of other kinds, with
 // which some servers keep connections open, are left out.
-func (f *filter) happening(event gjson.Result, value, line []byte) error {
+func (f *filter) happening(event gjson.Result, chunk []byte) error {
 	switch kind := event.Get("type").Str; {
 	case f.errorEvent, kind == "error", event.Get("object").Str == "error", kind == "" && truthyMember(event, "error"):
-		return f.classify(parseFault(value))
+		return f.classify(parseFault(chunk))
 	case kind == "response.failed":
 		return f.classify(parseFault([]byte(event.Get("response").Raw)))
 	case kind == "":
@@ -91,13 +91,11 @@ func (f *filter) happening(event gjson.Result, value, line []byte) error {
 			return garbage(errNotEvent)
 		}
 		f.progress.chunks++
-		f.pass(value, line)
-		f.out = append(bytes.Clone(f.out), doneLine...)
-		f.done = true
+		f.out, f.done = chunk, true
 		return io.EOF
 	}
 	f.progress.chunks++
-	f.pass(value, line)
+	f.out = chunk
 	return nil
 }
 
@@ -107,6 +105,6 @@ func (f *filter) wholeResponse(response gjson.Result) error {
 	if response.Get("object").Str != "response" || status != "completed" && status != "incomplete" {
 		return garbage(errNotEvent)
 	}
-	event := []byte(`{"type":"response.` + status + `","response":` + response.Raw + `}`)
-	return f.happening(gjson.ParseBytes(event), event, nil)
+	event := owned([]byte(`{"type":"response.` + status + `","response":` + response.Raw + `}`))
+	return f.happening(gjson.ParseBytes(event), event)
 }

@@ -159,7 +159,7 @@ func TestUpstream_OddProviders(t *testing.T) {
 		"noise":                     {events(strings.Repeat(": ping\n\nevent: ping\n", 1000), "data: "+hello+"\n\n", strings.Repeat(": ping\n\n", 1000), "data: "+stop+"\n\ndata: [DONE]\n\n"), []string{hello, stop}, ""},
 		"a chunk of 1 MB":           {events("data: " + long + "\n\ndata: " + stop + "\n\ndata: [DONE]\n\n"), []string{long, stop}, ""},
 		"broken UTF-8":              {events("data: {\"a\":\"\xff\"}\n\ndata: [DONE]\n\n"), []string{`{"a":"\udcff"}`}, ""},
-		"null error":                {events("data: {\"error\":null,\"a\":1}\n\ndata: [DONE]\n\n"), []string{`{ "error":null,"a":1}`}, ""},
+		"null error":                {events("data: {\"error\":null,\"a\":1}\n\ndata: [DONE]\n\n"), []string{`{"error":null,"a":1}`}, ""},
 		"error event in the middle": {events("data: "+hello+"\n\n", "event: error\ndata: {\"error\":{\"message\":\"x\",\"code\":503}}\n\n"), []string{hello}, completion.CodeUpstream},
 		"error as the last line":    {events("data: " + hello + "\n\ndata: {\"error\":{\"message\":\"x\"}}"), []string{hello}, completion.CodeUpstream},
 		"whole answer":              {events(`{"object":"chat.completion","choices":[{"index":0,"message":{"content":"x"},"finish_reason":"stop"}]}`), []string{`{"object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"x"},"finish_reason":"stop"}]}`}, ""},

@@ -8,10 +8,10 @@
 //
 // # What the client library would lose
 //
-// go-openai ends a stream with io.EOF both after [DONE] and when it is cut, gives up after 300 lines that are not data,
-// drops a last line without newline, knows an error only by the prefix {"error": and then waits for one more line.
-// A reader between the socket and the library, see filter, therefore lets through only data lines that are chunks, and
-// judges the rest itself.
+// go-openai sends the request and opens the stream. It would end a stream with io.EOF both after [DONE] and when it is cut,
+// give up after 300 lines that are not data, drop a last line without newline, know an error only by the prefix {"error":
+// and then wait for one more line; and match three expressions against each line. So the chunks are read by a reader of our
+// own, see filter.
 package upstream
 
 import (
@@ -167,15 +167,14 @@ func (u *Upstream) Stream(ctx context.Context, e completion.Endpoint, request js
 			yield(c.embed())
 			return
 		}
-		stream, err := c.open(e)
-		if err != nil {
+		if err := c.open(e); err != nil {
 			yield(nil, c.failure(err))
 			return
 		}
-		defer func() { _ = stream.Close() }() // the answer is judged by then
+		defer func() { _ = c.opened.Close() }() // the answer is judged by then
 		for {
 			c.arm()
-			chunk, err := stream.RecvRaw()
+			chunk, err := c.filter.next()
 			c.idle.Stop()
 			switch {
 			case errors.Is(err, io.EOF): // complete: the filter never wraps it
@@ -190,20 +189,17 @@ func (u *Upstream) Stream(ctx context.Context, e completion.Endpoint, request js
 	}
 }
 
-// stream is what the client library's streams have in common.
-type stream interface {
-	RecvRaw() ([]byte, error)
-	Close() error
-}
-
-// open sends the call's request to a streaming endpoint.
-func (c *call) open(e completion.Endpoint) (stream, error) {
+// open sends the call's request to a streaming endpoint. The library's stream is let go of, with its buffer; its body is
+// call.opened.
+func (c *call) open(e completion.Endpoint) (err error) {
 	client := openai.NewClientWithConfig(c.config())
-	if c.native {
-		return client.CreateResponseStream(c.ctx, openai.CreateResponseRequest{})
+	switch {
+	case c.native:
+		_, err = client.CreateResponseStream(c.ctx, openai.CreateResponseRequest{})
+	case e == completion.EndpointCompletions:
+		_, err = client.CreateCompletionStream(c.ctx, openai.CompletionRequest{Model: openai.GPT3Dot5TurboInstruct, Prompt: ""})
+	default:
+		_, err = client.CreateChatCompletionStream(c.ctx, openai.ChatCompletionRequest{})
 	}
-	if e == completion.EndpointCompletions {
-		return client.CreateCompletionStream(c.ctx, openai.CompletionRequest{Model: openai.GPT3Dot5TurboInstruct, Prompt: ""})
-	}
-	return client.CreateChatCompletionStream(c.ctx, openai.ChatCompletionRequest{})
+	return err
 }

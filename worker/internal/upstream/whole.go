@@ -33,10 +33,9 @@ func (f *filter) whole(line []byte, err error) error {
 	if !root.Get("choices.0").IsObject() {
 		return garbage(errEmpty)
 	}
-	if err := f.chunk(appendChunk(nil, root), nil); err != nil {
+	if err := f.chunk(appendChunk(nil, root)); err != nil {
 		return err
 	}
-	f.out = append(f.out, doneLine...)
 	return io.EOF
 }
 
