@@ -32,6 +32,7 @@ var programs = []program{
 	{"node", nil, "nodejs"},
 	{"npm", nil, "npm"},
 	{"gcc", nil, "build-essential"}, // the race detector links with it
+	{"promtool", nil, "prometheus"},
 }
 
 // find returns the path of p, the newest where there are several versions, or "".
