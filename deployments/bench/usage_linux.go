@@ -78,7 +78,7 @@ func cpuOf(pid int) (time.Duration, error) {
 	for child := range bytes.FieldsSeq(children) {
 		id, _ := strconv.Atoi(string(child)) // digits only
 		used, err := cpuOf(id)
-		if err != nil && !errors.Is(err, os.ErrNotExist) { // it may end just now
+		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ESRCH) { // it may end just now
 			return 0, err
 		}
 		sum += used
