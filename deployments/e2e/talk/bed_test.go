@@ -48,7 +48,7 @@ func newBed(t *testing.T) *bed {
 	sim := modelsim.New(modelsim.Config{})
 	upstream := httptest.NewServer(sim)
 	t.Cleanup(func() { sim.Close(); upstream.Close() })
-	log := slog.New(slog.DiscardHandler)
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
 	w, err := worker.New(worker.Config{
 		InteractiveSlots: 16, BatchSlots: 4, InteractiveAttempts: 3, BatchAttempts: 3, RetryBase: time.Millisecond, RetryMax: 10 * time.Millisecond,
 		GenerationLimit: time.Minute, PublishLimit: time.Minute, DrainLimit: time.Second,
