@@ -46,7 +46,10 @@ func away(err error) error {
 }
 
 func unreachable(err error) bool {
-	for _, lost := range []error{driver.ErrBadConn, sql.ErrConnDone, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, context.DeadlineExceeded} {
+	for _, lost := range []error{
+		driver.ErrBadConn, sql.ErrConnDone, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, context.DeadlineExceeded,
+		sql.ErrTxDone, // its time was over, and it was undone before it could end
+	} {
 		if errors.Is(err, lost) {
 			return true
 		}

@@ -75,6 +75,22 @@ func TestStore_DatabaseHangs(t *testing.T) {
 	requireAway(t, s.Ping(t.Context()))
 }
 
+// A database that is too slow for a transaction is one that cannot be reached, whichever way it is noticed.
+func TestConverse_TooSlow(t *testing.T) {
+	t.Parallel()
+	s := store.New(testkit.SQLite(t), store.Options{Limit: 5 * time.Millisecond})
+	made := completion.Conversation{ID: "conv_1", Tenant: "t", CreatedAt: time.Now()}
+	_, _, err := s.AddConversation(t.Context(), &made, nil)
+	require.NoError(t, err)
+	for range 50 { // the driver and the rollback race each other
+		_, err = s.Converse(t.Context(), made.Ref(), time.Now(), func(ctx context.Context, _ *store.Talk) error {
+			<-ctx.Done()
+			return nil
+		})
+		requireAway(t, err)
+	}
+}
+
 func TestStore_CallerGone(t *testing.T) {
 	t.Parallel()
 	s := store.New(testkit.SQLite(t), store.Options{})
