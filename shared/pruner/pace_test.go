@@ -63,7 +63,7 @@ func (h *heap) Old(_ context.Context, kind store.Kind, _, _ time.Time, limit int
 
 func (h *heap) Drop(_ context.Context, _ store.Lease, _ store.Kind, ids []string, _ time.Time) (int, error) {
 	from := time.Now()
-	time.Sleep(time.Duration(len(ids)) * h.each)
+	time.Sleep(time.Duration(len(ids)) * h.each) // the fake clock's
 	h.jobs -= len(ids)
 	h.drops = append(h.drops, span{len(ids), from, time.Now()})
 	return len(ids), nil
@@ -146,9 +146,9 @@ func TestPruner_Outage(t *testing.T) {
 		go func() {
 			done <- pruner.New(pruner.Parts{Store: h, Logger: slog.New(slog.NewTextHandler(&out, nil))}, pruner.Config{JobRetention: month}).Run(ctx)
 		}()
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour) // the fake clock's
 		h.down.Store(false)
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour) // the fake clock's
 		cancel()
 		require.NoError(t, <-done)
 		require.Zero(t, h.jobs)

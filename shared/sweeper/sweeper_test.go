@@ -78,7 +78,7 @@ func (m *memory) Expire(_ context.Context, now time.Time, limit int) ([]completi
 	hang := m.hang
 	m.hang = 0
 	m.mu.Unlock()
-	time.Sleep(hang)
+	time.Sleep(hang) // the fake clock's
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	late, err := m.find("", limit, func(j completion.Job) bool { return j.State == completion.Queued && j.Overdue(now) })

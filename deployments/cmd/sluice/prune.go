@@ -85,7 +85,7 @@ func (c *pruneCmd) Run(ctx context.Context, t *terminal) error {
 		}
 		pruned, err := p.Sweep(ctx, true)
 		for until := time.Now().Add(busyLimit); errors.Is(err, pruner.ErrBusy) && ctx.Err() == nil && time.Now().Before(until); {
-			time.Sleep(busyPause)
+			time.Sleep(busyPause) // whoever prunes does not tell when it is done
 			pruned, err = p.Sweep(ctx, true)
 		}
 		return errors.Join(showPruned(t.out, "PRUNED", pruned), err)
