@@ -1,7 +1,6 @@
 package api_test
 
 import (
-	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -10,13 +9,10 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"github.com/tidwall/gjson"
 
-	"sluice/shared/backend"
 	"sluice/shared/completion"
-	"sluice/shared/queue"
 	"sluice/shared/testkit"
 )
 
@@ -135,16 +131,7 @@ func (s *server) lostEnd(t *testing.T) (id string) {
 // A dead Redis is told of, nothing old is, and no scrape hangs.
 func TestMetrics_RedisIsAway(t *testing.T) {
 	t.Parallel()
-	redisServer, n := testkit.StartRedis(t), testkit.NATS(t)
-	nc, err := n.Connect()
-	require.NoError(t, err)
-	back, err := backend.New(backend.Servers{Database: testkit.SQLite(t), NATS: nc, Redis: func(int) (redis.UniversalClient, error) {
-		return queue.Open(redisServer.URL(), 16)
-	}}, backend.Settings{}, slog.New(slog.DiscardHandler))
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, back.Close()) })
-	require.NoError(t, back.Log.Setup(t.Context()))
-	s := setupOn(t, back, n)
+	s, redisServer := setupMortal(t)
 	s.shows(t, map[string]float64{"up{database}": 1, "up{redis}": 1, "up{nats}": 1, "queue_depth{interactive}": 0, "workers{}": 0})
 	require.Contains(t, values(t, s.metrics), "queue_depth{interactive}")
 	redisServer.Kill(t)

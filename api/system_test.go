@@ -87,9 +87,9 @@ func TestSystem(t *testing.T) {
 	require.Positive(t, seen.Get("lanes.0.queue.oldest_waiting_seconds").Num)
 }
 
-// While Redis is away the rest is shown.
-func TestSystem_RedisIsAway(t *testing.T) {
-	t.Parallel()
+// setupMortal starts an API over a Redis of its own, which may die.
+func setupMortal(t *testing.T) (*server, *testkit.RedisServer) {
+	t.Helper()
 	redisServer, n := testkit.StartRedis(t), testkit.NATS(t)
 	nc, err := n.Connect()
 	require.NoError(t, err)
@@ -99,8 +99,14 @@ func TestSystem_RedisIsAway(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, back.Close()) })
 	require.NoError(t, back.Log.Setup(t.Context()))
-	s := setupOn(t, back, n)
-	require.NoError(t, back.Store.Beat(t.Context(), "w1", status(1), time.Now()))
+	return setupOn(t, back, n), redisServer
+}
+
+// While Redis is away the rest is shown.
+func TestSystem_RedisIsAway(t *testing.T) {
+	t.Parallel()
+	s, redisServer := setupMortal(t)
+	require.NoError(t, s.back.Store.Beat(t.Context(), "w1", status(1), time.Now()))
 	_, body := s.do(t, http.MethodGet, "/v1/system", "")
 	require.True(t, gjson.Get(body, "queue_ready").Bool())
 	redisServer.Kill(t)

@@ -30,8 +30,7 @@ type haul struct {
 
 // batch measures how fast the lines of a batch are run, beside Asynq alone in the same run on the same Redis.
 func batch(ctx context.Context, s *site, r *Report) error {
-	if why := s.lacks(); why != "" {
-		r.Rows = append(r.Rows, absent("lines of a batch, from its creation to its completion", why))
+	if s.lacking(r, "lines of a batch, from its creation to its completion") {
 		return nil
 	}
 	c, err := s.install(ctx, setup{})

@@ -28,8 +28,7 @@ const (
 // of the only worker, beside the same without a batch.
 func beside(ctx context.Context, s *site, r *Report) error {
 	const name = "submit to first delta while slow lines fill the batch slots"
-	if why := s.lacks(); why != "" {
-		r.Rows = append(r.Rows, absent(name, why))
+	if s.lacking(r, name) {
 		return nil
 	}
 	c, err := s.install(ctx, setup{})

@@ -43,6 +43,15 @@ type cluster struct {
 	workers []*process
 }
 
+// lacking reports whether a cluster cannot be measured here, and says so in the row.
+func (s *site) lacking(r *Report, row string) bool {
+	why := s.lacks()
+	if why != "" {
+		r.Rows = append(r.Rows, absent(row, why))
+	}
+	return why != ""
+}
+
 // lacks says why a cluster cannot be measured here; empty: it can.
 func (s *site) lacks() string {
 	if s.Postgres == "" {

@@ -20,8 +20,7 @@ const (
 // deltas measures the way of a delta from the upstream's socket to a NATS subscriber while many streams go on steadily,
 // beside a program that reads and parses the same streams with the client library and does nothing else.
 func deltas(ctx context.Context, s *site, r *Report) error {
-	if why := s.lacks(); why != "" {
-		r.Rows = append(r.Rows, absent(deltaRow(s.Paced), why))
+	if s.lacking(r, deltaRow(s.Paced)) {
 		return nil
 	}
 	c, err := s.install(ctx, setup{workers: []string{"SLUICE_INTERACTIVE_SLOTS=" + strconv.Itoa(s.Paced)}})

@@ -21,8 +21,7 @@ const (
 // that answers at once; beside Asynq with a handler that does nothing, and what it costs beside a plain HTTP handler.
 func jobs(ctx context.Context, s *site, r *Report) error {
 	const name = "jobs run, instant upstream"
-	if why := s.lacks(); why != "" {
-		r.Rows = append(r.Rows, absent(name, why))
+	if s.lacking(r, name) {
 		return nil
 	}
 	c, err := s.install(ctx, setup{})

@@ -13,8 +13,7 @@ import (
 // late measures how long a viewer needs to catch up that comes when a job has said much already and goes on.
 func late(ctx context.Context, s *site, r *Report) error {
 	name := fmt.Sprintf("viewer who comes after %d deltas, until caught up", s.Missed)
-	if why := s.lacks(); why != "" {
-		r.Rows = append(r.Rows, absent(name, why))
+	if s.lacking(r, name) {
 		return nil
 	}
 	c, err := s.install(ctx, setup{})

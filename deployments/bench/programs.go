@@ -21,8 +21,7 @@ func programFacts(ctx context.Context, s *site, r *Report) error {
 		}
 		r.Rows = append(r.Rows, plain("size of the program "+name, "MB", float64(info.Size())/megabyte))
 	}
-	if why := s.lacks(); why != "" {
-		r.Rows = append(r.Rows, absent("start of api until it is ready", why))
+	if s.lacking(r, "start of api until it is ready") {
 		return nil
 	}
 	c, err := s.install(ctx, setup{none: true})

@@ -12,8 +12,7 @@ const (
 // separate measures submit to first delta as firstDelta does, on separate programs.
 func separate(ctx context.Context, s *site, r *Report) error {
 	const name = "separate programs: submit to first delta, NATS subscriber"
-	if why := s.lacks(); why != "" {
-		r.Rows = append(r.Rows, absent(name, why))
+	if s.lacking(r, name) {
 		return nil
 	}
 	c, err := s.install(ctx, setup{})

@@ -20,8 +20,7 @@ const (
 // stored measures whether a job costs more, or takes longer, when very many are stored already.
 func stored(ctx context.Context, s *site, r *Report) error {
 	name := fmt.Sprintf("submit to first delta with %d jobs stored, beside %d, p50", s.Stored, fewStored)
-	if why := s.lacks(); why != "" {
-		r.Rows = append(r.Rows, absent(name, why))
+	if s.lacking(r, name) {
 		return nil
 	}
 	c, err := s.cluster(ctx)

@@ -24,8 +24,7 @@ const aimSubmits = 0.6
 // with a row for each transaction, and Asynq alone. No worker runs meanwhile.
 func submits(ctx context.Context, s *site, r *Report) error {
 	const name = "jobs accepted by POST /v1/jobs"
-	if why := s.lacks(); why != "" {
-		r.Rows = append(r.Rows, absent(name, why))
+	if s.lacking(r, name) {
 		return nil
 	}
 	c, err := s.install(ctx, setup{none: true})

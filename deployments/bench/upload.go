@@ -16,8 +16,7 @@ const (
 // upload measures what an api needs to take a large file and to validate it for a batch.
 func upload(ctx context.Context, s *site, r *Report) error {
 	name := fmt.Sprintf("memory that the api adds for a file of %d MB, upload and validation", s.Upload)
-	if why := s.lacks(); why != "" {
-		r.Rows = append(r.Rows, absent(name, why))
+	if s.lacking(r, name) {
 		return nil
 	}
 	c, err := s.install(ctx, setup{})

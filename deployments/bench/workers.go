@@ -19,8 +19,7 @@ const (
 // workers measures how throughput grows with the number of workers while the upstream's pace is the limit.
 func workers(ctx context.Context, s *site, r *Report) error {
 	const name = "jobs per second of each worker, paced upstream"
-	if why := s.lacks(); why != "" {
-		r.Rows = append(r.Rows, absent(name, why))
+	if s.lacking(r, name) {
 		return nil
 	}
 	c, err := s.install(ctx, setup{none: true})

@@ -229,7 +229,7 @@ func TestModel_LooksAtItsPace(t *testing.T) {
 		require.Equal(t, 3, s.listed, "failures are read every five seconds")
 		require.NotEmpty(t, m.seen.Failures, "and are kept meanwhile")
 		require.Len(t, m.history, 11)
-		time.Sleep(time.Minute) // what is left of the last timer
+		time.Sleep(time.Minute) // the fake clock passes what is left of the last timer
 	})
 }
 
@@ -251,7 +251,7 @@ func TestModel_ServerAway(t *testing.T) {
 		m, _ = drive(t, m, 16*time.Second)
 		require.NoError(t, m.lost)
 		require.Zero(t, m.tries)
-		time.Sleep(time.Minute) // what is left of the last timer
+		time.Sleep(time.Minute) // the fake clock passes what is left of the last timer
 	})
 }
 
