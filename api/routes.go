@@ -112,7 +112,7 @@ type core struct {
 func (c Config) core(back *backend.Backend, accepted func(lane completion.Lane, e completion.Endpoint, n int), log *slog.Logger) (core, error) {
 	preset, err := c.preset()
 	in := intake.New(intake.Parts{
-		Store: back.Store, Queue: back.Queue, Log: back.Log, Bell: back.Bell, Limits: back.Limit, Logger: log, Accepted: accepted,
+		Store: grouped{back.Store, back.Store.Group()}, Queue: back.Queue, Log: back.Log, Bell: back.Bell, Limits: back.Limit, Logger: log, Accepted: accepted,
 		Timeout: map[completion.Lane]time.Duration{completion.LaneInteractive: c.InteractiveTimeout, completion.LaneBatch: c.BatchTimeout},
 	})
 	models := catalog.New(back.Store, c.UnknownModels == PassUnknown)

@@ -8,8 +8,8 @@ import (
 	"sluice/shared/store"
 )
 
-// grouped is the store of a lane with so many jobs that their claims and their ends share statements. However many there
-// are, a claim and an end are under way at once, so the other lane finds connections to the database (I10).
+// grouped is the store of a lane. Claims that come together share statements, and so do ends. However many there are, one
+// statement of each kind is under way, so the other lane finds connections to the database (I10).
 type grouped struct {
 	*store.Store
 	group *store.Group

@@ -43,7 +43,7 @@ func add(ctx context.Context, db bun.IDB, job *completion.Job) (stored completio
 	case job.IdempotencyKey != "" && job.RetryOf != "":
 		return completion.Job{}, false, fmt.Errorf("add job %s: it has both a key and a job to try again", job.ID)
 	case job.IdempotencyKey != "":
-		insert = insert.On("CONFLICT (tenant, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING")
+		insert = keyed(insert)
 	case job.RetryOf != "":
 		insert = insert.On("CONFLICT (tenant, retry_of) WHERE retry_of IS NOT NULL DO NOTHING")
 	}
@@ -64,6 +64,11 @@ func add(ctx context.Context, db bun.IDB, job *completion.Job) (stored completio
 	}
 	stored, err = row.job()
 	return stored, true, err
+}
+
+// keyed lets jobs be whose key the tenant has used before.
+func keyed(insert *bun.InsertQuery) *bun.InsertQuery {
+	return insert.On("CONFLICT (tenant, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING")
 }
 
 // Same finds the job that is there already when Add would not make one. completion.ErrNotFound: Add would.

@@ -32,7 +32,7 @@ type testCrowd struct {
 
 func newTestCrowd() *testCrowd {
 	c := &testCrowd{open: make(chan struct{}), singles: map[string]int{}}
-	c.single = func(_ context.Context, ref completion.Ref, _ int) (completion.Job, error) {
+	c.single = func(_ context.Context, w *call[int]) {
 		<-c.open
 		n := c.lonely.Add(1)
 		defer c.lonely.Add(-1)
@@ -40,8 +40,8 @@ func newTestCrowd() *testCrowd {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.most = max(c.most, n)
-		c.singles[ref.Job]++
-		return completion.Job{ID: ref.Job}, nil
+		c.singles[w.ref.Job]++
+		w.job.ID = w.ref.Job
 	}
 	c.together = func(_ context.Context, list []*call[int]) ([]jobRow, error) {
 		c.sizes = append(c.sizes, len(list))
@@ -63,12 +63,15 @@ func (c *testCrowd) ask(n int, name func(int) string) (list []completion.Job, er
 	wg.Go(func() { _, _ = c.do(context.Background(), completion.Ref{Job: "first"}, 0) })
 	synctest.Wait()
 	for i := range n {
-		wg.Go(func() { list[i], errs[i] = c.do(context.Background(), completion.Ref{Job: name(i)}, i) })
+		wg.Go(func() {
+			job, err := c.do(context.Background(), completion.Ref{Job: name(i)}, i)
+			list[i], errs[i] = *job, err
+		})
 		synctest.Wait()
 	}
 	close(c.open)
 	wg.Wait()
-	time.Sleep(gather) // the pause after the last statement
+	time.Sleep(maxGather) // the pause after the last statement
 	return list, errs
 }
 
@@ -173,7 +176,7 @@ func TestCrowd_CallerGone(t *testing.T) {
 		require.ErrorIs(t, gone, context.Canceled)
 		close(c.open)
 		wg.Wait()
-		time.Sleep(gather) // the pause after the last statement
+		time.Sleep(maxGather) // the pause after the last statement
 		require.Equal(t, []int{2}, c.sizes)
 	})
 }

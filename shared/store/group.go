@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"reflect"
 	"slices"
@@ -15,11 +16,12 @@ import (
 	"sluice/shared/completion"
 )
 
-// Group claims and finishes jobs for many callers at once: what is asked for while a statement is under way goes with the
-// next one, in one transaction. A caller that is alone goes as it would with the Store. It is safe for concurrent use,
-// and holds four connections at most, two for each kind, so that other users of the Store find some.
+// Group adds, claims and finishes jobs for many callers at once: what is asked for while a statement is under way goes with
+// the next one, in one transaction. A caller that is alone goes as it would with the Store. It is safe for concurrent use,
+// and holds six connections at most, two for each kind, so that other users of the Store find some.
 type Group struct {
 	store    *Store
+	adds     crowd[*completion.Job]
 	claims   crowd[claimArgs]
 	finishes crowd[finishArgs]
 }
@@ -37,20 +39,56 @@ type finishArgs struct {
 // Group returns a Group of its own. Callers help each other only within one.
 func (s *Store) Group() *Group {
 	g := &Group{store: s}
-	g.claims.single = func(ctx context.Context, ref completion.Ref, a claimArgs) (completion.Job, error) {
-		return s.Claim(ctx, ref, a.worker, a.at)
+	g.adds.single = func(ctx context.Context, c *call[*completion.Job]) { c.job, _, c.err = s.Add(ctx, c.args) }
+	g.claims.single = func(ctx context.Context, c *call[claimArgs]) {
+		c.job, c.err = s.Claim(ctx, c.ref, c.args.worker, c.args.at)
 	}
-	g.finishes.single = func(ctx context.Context, ref completion.Ref, a finishArgs) (completion.Job, error) {
-		return s.Finish(ctx, ref, a.attempt, a.outcome)
+	g.finishes.single = func(ctx context.Context, c *call[finishArgs]) {
+		c.job, c.err = s.Finish(ctx, c.ref, c.args.attempt, c.args.outcome)
 	}
-	g.claims.together, g.finishes.together = g.claim, g.finish
+	g.adds.together, g.claims.together, g.finishes.together = g.add, g.claim, g.finish
 	return g
+}
+
+// maxShared is how large a request may be, in bytes, that is added together with others, so that the statement stays small.
+const maxShared = 16 << 10
+
+// Add is Store.Add. A job with a Quota, one that tries another again, and one with a large request is added alone. If ctx ends
+// while it waits for others, the job may be stored or not.
+func (g *Group) Add(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error) {
+	if job.RetryOf != "" || len(job.Request) > maxShared || len(job.Quota.Accounts(job.CreatedAt)) > 0 {
+		return g.store.Add(ctx, job)
+	}
+	ctx, cancel := g.store.limit(ctx)
+	defer cancel()
+	added, err := g.adds.do(ctx, job.Ref(), job)
+	return *added, err == nil && added.ID == text(job.ID), wrap(err, "add job %s with others", job.ID)
+}
+
+// add leaves jobs out whose key the tenant has used before.
+func (g *Group) add(ctx context.Context, list []*call[*completion.Job]) ([]jobRow, error) {
+	ctx, cancel := g.store.limit(ctx)
+	defer cancel()
+	rows := make([]jobRow, len(list))
+	for i, c := range list {
+		row, err := newRow(c.args)
+		if err != nil {
+			return nil, err
+		}
+		rows[i] = *row
+	}
+	var made []string
+	err := keyed(g.store.db.NewInsert().Model(&rows)).Returning("id").Scan(ctx, &made)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, err
+	}
+	return slices.DeleteFunc(rows, func(r jobRow) bool { return !slices.Contains(made, r.ID) }), nil
 }
 
 // Claim is Store.Claim. If ctx ends while it waits for others, the job may be claimed or not.
 func (g *Group) Claim(ctx context.Context, ref completion.Ref, worker string, at time.Time) (completion.Job, error) {
 	job, err := g.claims.do(ctx, ref, claimArgs{worker, at})
-	return job, wrap(err, "claim job %s with others", ref.Job)
+	return *job, wrap(err, "claim job %s with others", ref.Job)
 }
 
 // Finish is Store.Finish, but the job may come without its Request. If ctx ends while it waits for others, the outcome may
@@ -60,7 +98,7 @@ func (g *Group) Finish(ctx context.Context, ref completion.Ref, attempt int, o c
 		return g.store.Finish(ctx, ref, attempt, o)
 	}
 	job, err := g.finishes.do(ctx, ref, finishArgs{attempt, o})
-	return job, wrap(err, "finish job %s with others", ref.Job)
+	return *job, wrap(err, "finish job %s with others", ref.Job)
 }
 
 // claimRow is one claim of a statement that makes many.
@@ -164,9 +202,12 @@ func (s *Store) updateMany(ctx context.Context, ids []string, values any, withou
 	return rows, err
 }
 
-// gather is the pause after a statement that many shared, in which more of them come together: a statement costs as much
-// as several rows do.
-const gather = 4 * time.Millisecond
+// gather is the pause after a statement that many shared, for each of them, in which more come together: a statement costs as
+// much as several rows do. Where few come, they hardly wait.
+const (
+	gather    = 2 * time.Millisecond
+	maxGather = 8 * time.Millisecond
+)
 
 // maxTogether is the most that one statement does; more would only make each of them wait longer.
 const maxTogether = 128
@@ -185,7 +226,7 @@ type call[A any] struct {
 // crowd gathers calls of one kind while one statement is under way. The first call goes alone; whoever came meanwhile goes
 // together then, in a goroutine that ends when nobody is left, and so on.
 type crowd[A any] struct {
-	single   func(ctx context.Context, ref completion.Ref, args A) (completion.Job, error)
+	single   func(ctx context.Context, c *call[A])
 	together func(ctx context.Context, list []*call[A]) ([]jobRow, error) // the rows it has changed
 
 	lone sync.Mutex // those who must go alone do so one after the other, so that a crowd holds two connections at most
@@ -195,23 +236,25 @@ type crowd[A any] struct {
 	waiting []*call[A]
 }
 
-func (c *crowd[A]) do(ctx context.Context, ref completion.Ref, args A) (completion.Job, error) {
+// do returns the job by its address, for it is large, and the callers' stacks are many.
+func (c *crowd[A]) do(ctx context.Context, ref completion.Ref, args A) (*completion.Job, error) {
 	w := &call[A]{gone: ctx.Done(), ref: ref, args: args, done: make(chan struct{})}
 	if c.first(w) {
 		defer c.goOn()
-		return c.single(ctx, ref, args)
+		c.single(ctx, w)
+		return &w.job, w.err
 	}
 	select {
 	case <-w.done:
 	case <-ctx.Done():
-		return completion.Job{}, ctx.Err()
+		return &completion.Job{}, ctx.Err()
 	}
-	if !w.alone {
-		return w.job, w.err
+	if w.alone {
+		c.lone.Lock()
+		defer c.lone.Unlock()
+		c.single(ctx, w)
 	}
-	c.lone.Lock()
-	defer c.lone.Unlock()
-	return c.single(ctx, ref, args)
+	return &w.job, w.err
 }
 
 // first lets a call wait, unless nothing is under way that it could wait for.
@@ -234,7 +277,7 @@ func (c *crowd[A]) goOn() {
 	go func() {
 		for ; list != nil; list = c.next() {
 			c.run(list)
-			time.Sleep(gather) // in which more calls come together
+			time.Sleep(min(time.Duration(len(list))*gather, maxGather)) // in which more calls come together
 		}
 	}()
 }

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"encoding/json"
 	"sync"
 	"sync/atomic"
@@ -47,7 +48,11 @@ func addSameKey(t *testing.T, s *store.Store) {
 	add(t, s)
 }
 
-func addManyAtOnce(t *testing.T, s *store.Store) {
+func addManyAtOnce(t *testing.T, s *store.Store) { manyAtOnce(t, s.Add) }
+
+func groupAddManyAtOnce(t *testing.T, s *store.Store) { manyAtOnce(t, s.Group().Add) }
+
+func manyAtOnce(t *testing.T, add func(context.Context, *completion.Job) (completion.Job, bool, error)) {
 	var made atomic.Int32
 	ids := make([]string, 32)
 	var wg sync.WaitGroup
@@ -55,7 +60,7 @@ func addManyAtOnce(t *testing.T, s *store.Store) {
 		wg.Go(func() {
 			at := now()
 			job := completion.Job{ID: completion.NewJobID(), Tenant: "acme", Lane: completion.LaneBatch, State: completion.Queued, Model: "m", Request: []byte(`{}`), IdempotencyKey: "k", BodyHash: "h", CreatedAt: at, UpdatedAt: at}
-			stored, created, err := s.Add(t.Context(), &job)
+			stored, created, err := add(t.Context(), &job)
 			if err != nil {
 				t.Errorf("add: %v", err)
 			}

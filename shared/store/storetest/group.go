@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -27,6 +28,76 @@ func atOnce(n int, f func(i int)) {
 	}
 	close(start)
 	wg.Wait()
+}
+
+// groupAdds: each of many jobs that are added together is stored as it would be alone, and gets the answer that it would get
+// alone.
+func groupAdds(t *testing.T, s *store.Store) {
+	const n = 210
+	keyed := func(key string) func(*completion.Job) {
+		return func(j *completion.Job) { j.IdempotencyKey, j.BodyHash = key, "h" }
+	}
+	old := add(t, s, keyed("used"))
+	failed := claim(t, s, add(t, s), "w1")
+	_, err := s.Finish(t.Context(), failed.Ref(), 1, outcome(completion.Failed))
+	require.NoError(t, err)
+	g := s.Group()
+	stored, made, errs := make([]completion.Job, n), make([]bool, n), make([]error, n)
+	atOnce(n, func(i int) {
+		at := now()
+		job := completion.Job{
+			ID: completion.NewJobID(), Tenant: "acme", Lane: completion.LaneInteractive, State: completion.Queued, Model: "m'\x00",
+			Request: fmt.Appendf(nil, "{\"n\":%d,\"t\":\"\\u0000 \\udcff 'x' ?0\"}", i), CreatedAt: at, UpdatedAt: at, Deadline: at.Add(time.Hour),
+		}
+		switch i % 7 {
+		case 1:
+			keyed(fmt.Sprint("new", i))(&job)
+			job.Metadata = map[string]string{"k'": `v"?\é`}
+		case 2:
+			keyed("used")(&job)
+		case 3:
+			keyed("used")(&job)
+			job.BodyHash = "another"
+		case 4:
+			job.RetryOf = failed.ID
+		case 5:
+			job.Quota = completion.Quota{Total: 10}
+		case 6:
+			job.Request = []byte(`{"t":"` + strings.Repeat("x", 20<<10) + `"}`)
+		}
+		stored[i], made[i], errs[i] = g.Add(t.Context(), &job)
+	})
+	var again, counted int
+	for i := range n {
+		switch i % 7 {
+		case 2:
+			require.NoError(t, errs[i])
+			require.False(t, made[i])
+			require.Equal(t, old.ID, stored[i].ID, "I7")
+			continue
+		case 3:
+			require.ErrorIs(t, errs[i], completion.ErrConflict)
+			continue
+		case 4:
+			require.NoError(t, errs[i])
+			if made[i] {
+				again++
+			}
+		case 5:
+			if errs[i] != nil {
+				require.Equal(t, completion.CodeAllQuota, completion.AsError(errs[i]).Code)
+				require.False(t, made[i])
+				continue
+			}
+			counted++
+		default:
+			require.NoError(t, errs[i])
+			require.True(t, made[i])
+		}
+		require.Equal(t, stored[i], get(t, s, stored[i]), "byte for byte")
+	}
+	require.Equal(t, 1, again)
+	require.Equal(t, 10, counted)
 }
 
 // groupMany: jobs that are claimed and finished together are as those that were alone.

@@ -119,6 +119,8 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"Line/Requests":              lineRequests,
 		"Line/I9_End":                lineEnd,
 		"Line/Apart":                 lineApart,
+		"Group/Adds":                 groupAdds,
+		"Group/I7_ManyAtOnce":        groupAddManyAtOnce,
 		"Group/Many":                 groupMany,
 		"Group/Claims":               groupClaims,
 		"Group/Finishes":             groupFinishes,
