@@ -135,7 +135,8 @@ type worker struct {
 	outcome func(ctx context.Context, j completion.Job) completion.Outcome
 	mute    bool // it does not ring
 	mu      sync.Mutex
-	ran     map[string]int // how often a job was run
+	running map[string]bool // what it runs now
+	ran     map[string]int  // how often a job was run
 }
 
 // slow lets each line take a while, so that there is time to strike in the middle of a batch.
@@ -149,7 +150,7 @@ func slow(pause time.Duration) func(*worker) {
 }
 
 func (b *bed) work(slots int, change ...func(*worker)) *worker {
-	w := &worker{bed: b, ran: map[string]int{}, outcome: func(_ context.Context, j completion.Job) completion.Outcome { return answer(j) }}
+	w := &worker{bed: b, running: map[string]bool{}, ran: map[string]int{}, outcome: func(_ context.Context, j completion.Job) completion.Outcome { return answer(j) }}
 	for _, c := range change {
 		c(w)
 	}
@@ -166,6 +167,10 @@ func (b *bed) work(slots int, change ...func(*worker)) *worker {
 }
 
 func (w *worker) handle(ctx context.Context, t completion.Task) error {
+	if !w.begin(t.Ref.Job) {
+		return &queue.Again{After: time.Millisecond}
+	}
+	defer w.end(t.Ref.Job)
 	if err := w.back.Store.Beat(ctx, "worker", nil, time.Now()); err != nil {
 		return err
 	}
@@ -189,8 +194,26 @@ func (w *worker) handle(ctx context.Context, t completion.Task) error {
 	return nil
 }
 
-// runs is how many jobs were run, each of them once.
-func (w *worker) runs() int {
+// begin is false for a job that runs here already, as a task may be delivered twice after Redis was lost. The store would let
+// it be claimed again: only the worker knows what it runs.
+func (w *worker) begin(job string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.running[job] {
+		return false
+	}
+	w.running[job] = true
+	return true
+}
+
+func (w *worker) end(job string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.running, job)
+}
+
+// once is how many jobs were run, each of them once.
+func (w *worker) once() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for id, n := range w.ran {

@@ -42,7 +42,7 @@ func TestConductor_Lines(t *testing.T) {
 	w := b.work(16)
 	ref := b.submit(lines(200))
 	b.exact(ref, 200)
-	require.Equal(t, 200, w.runs())
+	require.Equal(t, 200, w.once())
 
 	records := b.records(ref)
 	require.Equal(t, completion.EventStarted, records[0].Type)
@@ -76,7 +76,7 @@ func TestConductor_Embedded(t *testing.T) {
 	w := b.work(16)
 	ref := b.submit(lines(200))
 	b.exact(ref, 200)
-	require.Equal(t, 200, w.runs())
+	require.Equal(t, 200, w.once())
 }
 
 func TestConductor_SomeFail(t *testing.T) {
@@ -201,7 +201,7 @@ func TestConductor_Cancel(t *testing.T) {
 	output, faults := b.rows("acme", batch.Output), b.rows("acme", batch.Faults)
 	require.Len(t, output, batch.Counts.Completed)
 	require.Len(t, faults, batch.Counts.Failed)
-	require.GreaterOrEqual(t, w.runs(), len(output))
+	require.GreaterOrEqual(t, w.once(), len(output))
 	require.Less(t, len(output), 800)
 	require.Equal(t, "c800", faults[len(faults)-1].Get("custom_id").Str)
 	require.Equal(t, "batch_cancelled", faults[len(faults)-1].Get("error.code").Str)
@@ -303,7 +303,7 @@ func TestConductor_Deduplicate(t *testing.T) {
 	}
 	ref := b.submit(text.String(), func(b *completion.Batch) { b.Deduplicate = true })
 	batch := b.ended(ref, completion.BatchCompleted)
-	require.Equal(t, 50, w.runs())
+	require.Equal(t, 50, w.once())
 	require.Equal(t, completion.Counts{Total: 600, Completed: 600}, batch.Counts)
 	require.Equal(t, int64(150), batch.Usage.Input, "a call costs once")
 	require.Len(t, b.told(ref), 600)

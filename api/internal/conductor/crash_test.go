@@ -45,7 +45,7 @@ func TestConductor_I1_Killed(t *testing.T) {
 			t.Logf("%d deaths", deaths)
 			b.conduct(func(s *setting) { s.TTL = leaseTime })
 			b.exact(ref, 150)
-			require.Equal(t, 150, w.runs())
+			require.Equal(t, 150, w.once())
 		})
 	}
 }
@@ -129,7 +129,7 @@ func TestConductor_Stopped(t *testing.T) {
 	}
 	b.conduct()
 	b.exact(ref, 250)
-	require.Equal(t, 250, w.runs())
+	require.Equal(t, 250, w.once())
 }
 
 func TestConductor_Two(t *testing.T) {
@@ -145,7 +145,7 @@ func TestConductor_Two(t *testing.T) {
 	for _, ref := range refs {
 		b.exact(ref, 150)
 	}
-	require.Equal(t, 900, w.runs())
+	require.Equal(t, 900, w.once())
 }
 
 func TestConductor_I1_QueueIsWiped(t *testing.T) {
@@ -163,7 +163,7 @@ func TestConductor_I1_QueueIsWiped(t *testing.T) {
 		require.NoError(t, client.FlushAll(t.Context()).Err())
 	}
 	b.exact(ref, 800)
-	require.Equal(t, 800, w.runs())
+	require.Equal(t, 800, w.once())
 }
 
 func TestConductor_RingsAreLost(t *testing.T) {
