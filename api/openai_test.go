@@ -5,16 +5,21 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"github.com/tidwall/gjson"
 
 	"sluice/api"
+	"sluice/shared/backend"
 	"sluice/shared/completion"
+	"sluice/shared/embedded"
+	"sluice/shared/testkit"
 )
 
 const chatPath = "/v1/chat/completions"
@@ -125,6 +130,50 @@ func TestChat_Stream(t *testing.T) {
 	require.Equal(t, w.job.ID, h.Get("X-Sluice-Job-Id"))
 	require.Equal(t, "completions.acme."+w.job.ID, h.Get("X-Sluice-Subject"))
 	require.NotEmpty(t, h.Get("X-Request-Id"))
+}
+
+// Whoever waits for an answer listens before the job is accepted. However that ends, nobody listens afterwards.
+func TestChat_ListensNoLonger(t *testing.T) {
+	t.Parallel()
+	n := testkit.NATS(t)
+	nc, err := n.Connect()
+	require.NoError(t, err)
+	redisServer, err := embedded.StartRedis()
+	require.NoError(t, err)
+	t.Cleanup(redisServer.Close)
+	back, err := backend.New(backend.Servers{
+		Database: testkit.SQLite(t), NATS: nc, Redis: func(slots int) (redis.UniversalClient, error) { return redisServer.Client(slots), nil },
+	}, backend.Settings{}, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, back.Close()) })
+	require.NoError(t, back.Log.Setup(t.Context()))
+	s := setupOn(t, back, n)
+	answered := func(body string, header ...string) {
+		asked := s.ask(t, chatPath, body, header...)
+		w := s.act(t)
+		w.say(first, chunk("x"), stop)
+		w.end(completion.Completed, nil)
+		require.NotEmpty(t, asked.whole())
+	}
+	answered(streaming(""))
+	before := nc.NumSubscriptions()
+
+	answered(streaming(""), "Idempotency-Key", "k")
+	require.NotEmpty(t, s.ask(t, chatPath, streaming(""), "Idempotency-Key", "k").whole(), "the job is there")
+	answered(`{"model":"m","messages":[{"role":"user","content":"hi"}]}`)
+	left := s.ask(t, chatPath, streaming(""))
+	w := s.act(t)
+	left.leave()
+	require.Eventually(t, func() bool {
+		job, err := s.back.Store.Get(t.Context(), w.job.Ref())
+		return err == nil && job.CancelRequested
+	}, 10*time.Second, time.Millisecond)
+	w.end(completion.Cancelled, completion.NewError(completion.CodeCancelled, ""))
+	resp, _ := s.do(t, http.MethodPost, chatPath, `{"model":7}`)
+	require.Equal(t, http.StatusBadRequest, resp.StatusCode)
+	resp, _ = s.do(t, http.MethodPost, "/v1/responses", `{"model":"m","input":"hi","background":true}`)
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	require.Eventually(t, func() bool { return nc.NumSubscriptions() == before }, 10*time.Second, time.Millisecond)
 }
 
 func TestChat_StreamWithoutUsage(t *testing.T) {

@@ -170,6 +170,45 @@ func TestLog_Follow_FreesItsSubscription(t *testing.T) {
 	require.Equal(t, before, nc.NumSubscriptions())
 }
 
+// A log that is taken to be empty is begun without a question; if it is not, nothing is written.
+func TestLog_Begin_I5(t *testing.T) {
+	t.Parallel()
+	_, _, log := setup(t, eventlog.Options{})
+	ref := eventlogtest.Job()
+	tail, err := log.Begin(ref)
+	require.NoError(t, err)
+	eventlogtest.Write(t, tail, eventlogtest.Started(1), eventlogtest.Delta(1, "a"))
+	late, err := log.Begin(ref)
+	require.NoError(t, err)
+	require.ErrorIs(t, late.Append(t.Context(), eventlogtest.Started(1)), completion.ErrStale)
+	eventlogtest.Write(t, tail, eventlogtest.Completed(1))
+	late, err = log.Begin(ref)
+	require.NoError(t, err)
+	require.ErrorIs(t, late.Append(t.Context(), eventlogtest.Started(1)), completion.ErrFinal)
+	got, err := eventlogtest.Collect(log.Follow(t.Context(), ref, 0))
+	require.NoError(t, err)
+	require.Len(t, got, 3)
+	_, err = log.Begin(completion.Ref{Tenant: "a.b", Job: ref.Job})
+	require.ErrorIs(t, err, completion.ErrNotFound)
+}
+
+// Who listens before the job begins hears all of it, and does not ask the log for what was before.
+func TestFeed_Fresh_I3(t *testing.T) {
+	t.Parallel()
+	_, _, log := setup(t, eventlog.Options{Fallback: func(context.Context, completion.Ref) (eventlog.Ending, error) {
+		t.Error("the store was asked")
+		return eventlog.Ending{}, completion.ErrNotFound
+	}})
+	ref := eventlogtest.Job()
+	f, err := log.Subscribe(t.Context(), ref)
+	require.NoError(t, err)
+	defer f.Close()
+	all := eventlogtest.Whole(t, log, ref, 500) // more than are kept for a reader: what it misses it reads
+	got, err := eventlogtest.Collect(f.Fresh(t.Context()))
+	require.NoError(t, err)
+	eventlogtest.Same(t, all, got)
+}
+
 func TestLog_Follow_ClosedConnection(t *testing.T) {
 	t.Parallel()
 	n, _, log := setup(t, eventlog.Options{})

@@ -82,16 +82,31 @@ func (l *Log) Follow(ctx context.Context, ref completion.Ref, after int64) iter.
 func (f *Feed) Records(ctx context.Context, after int64) iter.Seq2[completion.Record, error] {
 	return func(yield func(completion.Record, error) bool) {
 		m := &merge{last: after, yield: yield}
-		if err := f.run(ctx, m); err != nil && !m.done() {
-			yield(completion.Record{}, fmt.Errorf("follow %s: %w", f.sub.Subject, err))
+		err := f.past.catchUp(ctx, m, first)
+		if err == nil && !m.done() {
+			err = f.run(ctx, m)
 		}
+		f.close(m, err)
+	}
+}
+
+// Fresh is Records for a job that was set going after the Feed was made: all of it is heard, so it looks for what was before
+// only if something is missing.
+func (f *Feed) Fresh(ctx context.Context) iter.Seq2[completion.Record, error] {
+	return func(yield func(completion.Record, error) bool) {
+		m := &merge{yield: yield}
+		f.close(m, f.run(ctx, m))
+	}
+}
+
+// close tells a reader that is still there why it ends early.
+func (f *Feed) close(m *merge, err error) {
+	if err != nil && !m.done() {
+		m.yield(completion.Record{}, fmt.Errorf("follow %s: %w", f.sub.Subject, err))
 	}
 }
 
 func (f *Feed) run(ctx context.Context, m *merge) error {
-	if err := f.past.catchUp(ctx, m, first); err != nil || m.done() {
-		return err
-	}
 	quiet := time.NewTimer(f.wait(m))
 	defer quiet.Stop()
 	for {

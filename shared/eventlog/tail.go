@@ -35,6 +35,15 @@ func (l *Log) Open(ctx context.Context, ref completion.Ref) (completion.Tail, er
 	return t, nil
 }
 
+// Begin is Open for a log that the caller takes to be empty, and asks nobody. If it is not, the first Append answers ErrStale.
+func (l *Log) Begin(ref completion.Ref) (completion.Tail, error) {
+	p, err := locate(ref)
+	if err != nil {
+		return nil, fmt.Errorf("begin log: %w", err)
+	}
+	return l.tail(p, entry{}), nil
+}
+
 // Resume is Open for a caller that knows of events up to seq, which the log may have lost: the next event's seq is above that
 // in any case, so that nobody takes it for one seen before.
 func (l *Log) Resume(ctx context.Context, ref completion.Ref, seq int64) (completion.Tail, error) {
@@ -55,9 +64,13 @@ func (l *Log) open(ctx context.Context, ref completion.Ref) (*tail, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open log of %s: %w", ref.Job, err)
 	}
+	return l.tail(p, end), nil
+}
+
+func (l *Log) tail(p place, end entry) *tail {
 	t := &tail{log: l, place: p, last: end.Record, pos: end.pos}
 	t.msg = &nats.Msg{Subject: p.subject, Header: nats.Header{expectation: []string{""}}}
-	return t, nil
+	return t
 }
 
 func (t *tail) Last() completion.Record { return t.last }
@@ -112,7 +125,10 @@ func (t *tail) settle(ctx context.Context, r completion.Record, m *nats.Msg) (kn
 		t.last, t.pos = r, pos
 		return true, nil
 	}
-	failure := gjson.GetBytes(m.Data, "error")
+	return t.refused(ctx, r, gjson.GetBytes(m.Data, "error"))
+}
+
+func (t *tail) refused(ctx context.Context, r completion.Record, failure gjson.Result) (known bool, err error) {
 	text := failure.Get("description").Str
 	err = fmt.Errorf("JetStream: %s (%d)", text, failure.Get("err_code").Int())
 	switch code := failure.Get("err_code").Int(); {

@@ -22,6 +22,7 @@ import (
 	"sluice/api/internal/problem"
 	"sluice/api/internal/sse"
 	"sluice/shared/completion"
+	"sluice/shared/eventlog"
 	"sluice/shared/limit"
 )
 
@@ -49,6 +50,12 @@ type Limits interface {
 	Stream(ctx context.Context, tenant string) (*limit.Stream, error)
 }
 
+// Log has what jobs say.
+type Log interface {
+	completion.Log
+	Subscribe(ctx context.Context, ref completion.Ref) (*eventlog.Feed, error)
+}
+
 // Models knows which models there are.
 type Models interface {
 	Check(ctx context.Context, model string) error
@@ -57,7 +64,7 @@ type Models interface {
 // Parts are what a Desk is made of. All are required.
 type Parts struct {
 	Store  Store
-	Log    completion.Log
+	Log    Log
 	Intake Intake
 	Models Models
 	Limits Limits
@@ -127,7 +134,7 @@ func (d *Desk) Stream(c huma.Context, client Client, serve func(ctx context.Cont
 // Wait waits for the job's end and has answer write it, or writes the error that it returns.
 func (d *Desk) Wait(c huma.Context, client Client, answer func(w http.ResponseWriter, job completion.Job) error) {
 	d.wait(c, client, func(ctx context.Context, _ context.CancelCauseFunc, w http.ResponseWriter) {
-		job, err := d.end(ctx, client.Job.Ref())
+		job, err := d.end(ctx, client)
 		if err != nil {
 			d.leave(ctx, client, err)
 			err = told(ctx, err)
@@ -143,13 +150,13 @@ func (d *Desk) Wait(c huma.Context, client Client, answer func(w http.ResponseWr
 }
 
 // end waits until the job is in a final state and returns it.
-func (d *Desk) end(ctx context.Context, ref completion.Ref) (completion.Job, error) {
-	for _, err := range d.p.Log.Follow(ctx, ref, 0) {
+func (d *Desk) end(ctx context.Context, client Client) (completion.Job, error) {
+	for _, err := range client.Events(ctx) {
 		if err != nil {
 			return completion.Job{}, err
 		}
 	}
-	return d.p.Store.Get(ctx, ref) // what a final event says is stored (I6)
+	return d.p.Store.Get(ctx, client.Job.Ref()) // what a final event says is stored (I6)
 }
 
 // ErrEnded is wrapped by the errors of a job that has ended without an answer: there is nothing left to cancel.

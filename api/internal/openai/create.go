@@ -47,9 +47,9 @@ func (f *Face) registerCreate(api huma.API) {
 
 func (f *Face) create(ctx context.Context, e completion.Endpoint, in *createInput) (*huma.StreamResponse, error) {
 	var asked form
-	client, err := f.Desk.Take(ctx, e, in.Terms, in.RawBody, func(job *completion.Job) (stream bool, err error) {
+	client, err := f.Desk.Take(ctx, e, in.Terms, in.RawBody, func(job *completion.Job) (_ attend.Manner, err error) {
 		asked, err = read(job, in.RawBody)
-		return asked.stream, err
+		return attend.Manner{Stream: asked.stream}, err
 	})
 	if err != nil {
 		return nil, f.answer(ctx, err)
@@ -59,7 +59,7 @@ func (f *Face) create(ctx context.Context, e completion.Endpoint, in *createInpu
 			f.Desk.Wait(c, client, reply)
 			return
 		}
-		t := &teller{face: f, form: asked, job: client.Job}
+		t := &teller{face: f, form: asked, client: client}
 		f.Desk.Stream(c, client, t.tell, fail)
 	}}, nil
 }

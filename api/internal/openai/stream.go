@@ -14,9 +14,9 @@ import (
 
 // teller tells one client what its job says, as an event stream of chunks.
 type teller struct {
-	face *Face
-	form form
-	job  completion.Job
+	face   *Face
+	form   form
+	client attend.Client
 
 	last  int64          // seq of the latest event
 	sent  *answer.Answer // what the client has got
@@ -29,8 +29,8 @@ var done = []byte("[DONE]")
 
 // tell writes chunks until the job's end. Nothing is written before the first one, so that what fails early is an HTTP error.
 func (t *teller) tell(ctx context.Context, s *sse.Stream) error {
-	t.sent, t.frame = &answer.Answer{}, newFrame(&t.job, t.form.usage)
-	for record, err := range t.face.Log.Follow(ctx, t.job.Ref(), 0) {
+	t.sent, t.frame = &answer.Answer{}, newFrame(&t.client.Job, t.form.usage)
+	for record, err := range t.client.Events(ctx) {
 		if err != nil {
 			return err
 		}
@@ -102,7 +102,7 @@ func (t *teller) complete(ctx context.Context, s *sse.Stream, e *completion.Even
 	if t.torn || t.next != nil {
 		result := e.Result
 		if len(result) == 0 { // larger than an event may be
-			job, err := t.face.Store.Get(ctx, t.job.Ref())
+			job, err := t.face.Store.Get(ctx, t.client.Job.Ref())
 			if err != nil {
 				return err
 			}

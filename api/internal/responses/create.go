@@ -40,9 +40,9 @@ type form struct{ stream, background, obfuscation bool }
 
 func (f *Face) create(ctx context.Context, in *createInput) (*huma.StreamResponse, error) {
 	var asked form
-	client, err := f.Desk.Take(ctx, completion.EndpointResponses, in.Terms, in.RawBody, func(job *completion.Job) (stream bool, err error) {
+	client, err := f.Desk.Take(ctx, completion.EndpointResponses, in.Terms, in.RawBody, func(job *completion.Job) (_ attend.Manner, err error) {
 		asked, err = f.read(ctx, job, in.RawBody)
-		return asked.stream, err
+		return attend.Manner{Stream: asked.stream, Background: asked.background}, err
 	})
 	if err != nil {
 		return nil, f.answer(ctx, err)
@@ -50,7 +50,7 @@ func (f *Face) create(ctx context.Context, in *createInput) (*huma.StreamRespons
 	return &huma.StreamResponse{Body: func(c huma.Context) {
 		switch {
 		case asked.stream:
-			t := f.teller(client.Job, reply.View{After: -1, Obfuscation: asked.obfuscation})
+			t := f.teller(client, reply.View{After: -1, Obfuscation: asked.obfuscation})
 			t.fresh, t.patient = client.Created, !asked.background
 			f.Desk.Stream(c, client, t.tell, t.fail)
 		case asked.background:

@@ -90,7 +90,7 @@ func (f *Face) get(ctx context.Context, in *getInput) (*huma.StreamResponse, err
 		return nil, f.answer(ctx, err)
 	}
 	return &huma.StreamResponse{Body: func(c huma.Context) {
-		t := f.teller(job, view)
+		t := f.teller(client, view)
 		f.Desk.Stream(c, client, t.tell, t.fail)
 	}}, nil
 }
@@ -98,7 +98,7 @@ func (f *Face) get(ctx context.Context, in *getInput) (*huma.StreamResponse, err
 // teller tells one client what its response says.
 type teller struct {
 	face    *Face
-	job     completion.Job
+	client  attend.Client
 	view    reply.View
 	fresh   bool  // the job is new: there is nothing in the log yet
 	patient bool  // nothing is sent before the upstream has answered, so that what fails early is an HTTP error
@@ -107,21 +107,21 @@ type teller struct {
 	told    bool // the client knows why its stream ends
 }
 
-func (f *Face) teller(job completion.Job, view reply.View) *teller {
-	view.Load = func(ctx context.Context) (completion.Job, error) { return f.Store.Get(ctx, job.Ref()) }
-	return &teller{face: f, job: job, view: view, last: view.After}
+func (f *Face) teller(client attend.Client, view reply.View) *teller {
+	view.Load = func(ctx context.Context) (completion.Job, error) { return f.Store.Get(ctx, client.Job.Ref()) }
+	return &teller{face: f, client: client, view: view, last: view.After}
 }
 
 // tell writes events until the response's end, or until there is nothing more that this client can be told.
 func (t *teller) tell(ctx context.Context, s *sse.Stream) error {
-	stream, err := reply.Join(ctx, t.job, t.view, t.past(ctx))
+	stream, err := reply.Join(ctx, t.client.Job, t.view, t.past(ctx))
 	if err == nil {
 		err = t.send(s, stream.Open())
 	}
 	if err != nil || stream.Done() {
 		return err
 	}
-	for record, err := range t.face.Log.Follow(ctx, t.job.Ref(), 0) {
+	for record, err := range t.client.Events(ctx) {
 		if err != nil {
 			return err
 		}
@@ -150,7 +150,7 @@ func (t *teller) past(ctx context.Context) iter.Seq2[completion.Record, error] {
 	if t.fresh {
 		return func(func(completion.Record, error) bool) {}
 	}
-	return t.face.Log.Read(ctx, t.job.Ref())
+	return t.face.Log.Read(ctx, t.client.Job.Ref())
 }
 
 // early holds back what comes before the answer's first event, and returns the error of a job that ended without one.
