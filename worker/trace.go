@@ -15,11 +15,16 @@ import (
 // generator says what the span is of.
 func (w *Worker) traced(handle queue.Handler) queue.Handler {
 	return func(ctx context.Context, t completion.Task) error {
-		ctx, span := w.back.Tracer.Start(telemetry.Seed(ctx, t.Ref.Tenant+":"+t.Ref.Job), "delivery", trace.WithSpanKind(trace.SpanKindConsumer))
+		ctx, span := w.delivery(ctx, &t)
 		defer span.End()
-		if span.IsRecording() {
-			span.SetAttributes(telemetry.Job.String(t.Ref.Job), telemetry.Tenant.String(t.Ref.Tenant), telemetry.Lane.String(string(t.Lane)))
-		}
 		return handle(ctx, t)
 	}
+}
+
+func (w *Worker) delivery(ctx context.Context, t *completion.Task) (context.Context, trace.Span) {
+	ctx, span := w.back.Tracer.Start(telemetry.Seed(ctx, t.Ref.Tenant+":"+t.Ref.Job), "delivery", trace.WithSpanKind(trace.SpanKindConsumer))
+	if span.IsRecording() {
+		span.SetAttributes(telemetry.Job.String(t.Ref.Job), telemetry.Tenant.String(t.Ref.Tenant), telemetry.Lane.String(string(t.Lane)))
+	}
+	return ctx, span
 }

@@ -43,8 +43,8 @@ func (w *Worker) now() []meter.Lane {
 }
 
 // ended tells those who wait for the job's end, and would otherwise have to look for it, and counts it.
-func (w *Worker) ended(job completion.Job) {
-	w.tally.Add(job)
+func (w *Worker) ended(job *completion.Job) {
+	w.tally.Add(*job)
 	w.gauge.Ended(job)
 	w.meter.Ended(job)
 	if job.Conversation != "" {
@@ -53,7 +53,7 @@ func (w *Worker) ended(job completion.Job) {
 }
 
 // retried counts an attempt that another follows.
-func (w *Worker) retried(job completion.Job, counted bool) {
+func (w *Worker) retried(job *completion.Job, counted bool) {
 	w.gauge.Retried(job)
 	w.meter.Retried(job, counted)
 }

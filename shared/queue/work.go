@@ -22,11 +22,10 @@ type work struct {
 
 // ProcessTask runs the handler in a context of ours: asynq's ends with the lease, although the generation is fine.
 func (w *work) ProcessTask(ctx context.Context, t *asynq.Task) error {
-	id, _ := asynq.GetTaskID(ctx)
-	ref, err := decode(t.Type(), t.Payload())
-	if err != nil {
-		w.cfg.Log.Error("archived a task that cannot be read", "task_id", id, "error", err)
-		return fmt.Errorf("%w: %w", err, asynq.SkipRetry)
+	task := completion.Task{Lane: w.cfg.Lane}
+	var err error
+	if task.Ref, err = decode(t.Type(), t.Payload()); err != nil {
+		return w.unreadable(ctx, err)
 	}
 	select {
 	case w.slots <- struct{}{}:
@@ -36,9 +35,16 @@ func (w *work) ProcessTask(ctx context.Context, t *asynq.Task) error {
 	case <-ctx.Done(): // asynq has given up on this delivery
 		return ctx.Err()
 	}
+	id, _ := asynq.GetTaskID(ctx)
 	w.acks.claim(id)
-	traced := w3c.Extract(w.base, propagation.MapCarrier(t.Headers()))
-	return w.answer(ctx, id, ref, w.cfg.Handler(traced, completion.Task{Ref: ref, Lane: w.cfg.Lane}))
+	err = w.cfg.Handler(w3c.Extract(w.base, propagation.MapCarrier(t.Headers())), task)
+	return w.answer(ctx, id, task.Ref, err)
+}
+
+func (w *work) unreadable(ctx context.Context, err error) error {
+	id, _ := asynq.GetTaskID(ctx)
+	w.cfg.Log.Error("archived a task that cannot be read", "task_id", id, "error", err)
+	return fmt.Errorf("%w: %w", err, asynq.SkipRetry)
 }
 
 func (w *work) answer(ctx context.Context, id string, ref completion.Ref, err error) error {

@@ -36,7 +36,7 @@ func New() *Gauge {
 }
 
 // Ended counts a job that has ended.
-func (g *Gauge) Ended(job completion.Job) {
+func (g *Gauge) Ended(job *completion.Job) {
 	g.count(job.Lane, func(y *completion.Yield) {
 		switch job.State {
 		case completion.Completed:
@@ -59,7 +59,7 @@ func (g *Gauge) Ended(job completion.Job) {
 }
 
 // Retried counts an attempt that another follows.
-func (g *Gauge) Retried(job completion.Job) {
+func (g *Gauge) Retried(job *completion.Job) {
 	g.count(job.Lane, func(y *completion.Yield) { y.Retried++ })
 }
 

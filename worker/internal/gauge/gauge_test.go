@@ -20,9 +20,9 @@ func lane(g *gauge.Gauge, name completion.Lane) completion.LaneStatus {
 	return s
 }
 
-func ended(lane completion.Lane, state completion.State, usage string, first time.Duration) completion.Job {
+func ended(lane completion.Lane, state completion.State, usage string, first time.Duration) *completion.Job {
 	now := time.Now()
-	j := completion.Job{Lane: lane, State: state, CreatedAt: now.Add(-time.Minute), Usage: json.RawMessage(usage)}
+	j := &completion.Job{Lane: lane, State: state, CreatedAt: now.Add(-time.Minute), Usage: json.RawMessage(usage)}
 	if first > 0 {
 		j.FirstTokenAt = j.CreatedAt.Add(first)
 	}
@@ -39,7 +39,7 @@ func TestGauge_Windows(t *testing.T) {
 		g.Ended(ended(completion.LaneBatch, completion.Expired, `{"output_tokens":5}`, time.Second))
 		g.Ended(ended(completion.LaneBatch, completion.Cancelled, `{"completion_tokens":-5}`, 0))
 		g.Ended(ended("other", completion.Completed, `{`, 0))
-		g.Retried(completion.Job{Lane: completion.LaneBatch})
+		g.Retried(&completion.Job{Lane: completion.LaneBatch})
 		s := lane(g, completion.LaneInteractive)
 		require.Equal(t, s.Minute, s.Quarter)
 		require.EqualValues(t, 1, s.Minute.FirstDelta.Count())

@@ -11,7 +11,7 @@ import (
 )
 
 // finish stores the final state and then publishes the final event (I6).
-func (g *Generator) finish(ctx context.Context, job completion.Job, s *speech, state completion.State, failure *completion.Error) error {
+func (g *Generator) finish(ctx context.Context, job *completion.Job, s *speech, state completion.State, failure *completion.Error) error {
 	said, err := s.flush(ctx)
 	if err != nil {
 		return g.refused(ctx, job, err)
@@ -21,7 +21,7 @@ func (g *Generator) finish(ctx context.Context, job completion.Job, s *speech, s
 	stored, err := g.end(ctx, job, outcome, func() { g.keep(ctx, job, s, outcome) })
 	if errors.Is(err, completion.ErrFinal) {
 		g.opts.Lost(job)
-		return g.seal(ctx, stored) // somebody else ended it, and may not have got to close the log
+		return g.seal(ctx, &stored) // somebody else ended it, and may not have got to close the log
 	}
 	if err != nil {
 		return g.refused(ctx, job, err)
@@ -30,14 +30,14 @@ func (g *Generator) finish(ctx context.Context, job completion.Job, s *speech, s
 }
 
 // end stores the job's end, calling away whenever the store did not take it.
-func (g *Generator) end(ctx context.Context, job completion.Job, o completion.Outcome, away func()) (stored completion.Job, err error) {
+func (g *Generator) end(ctx context.Context, job *completion.Job, o completion.Outcome, away func()) (stored completion.Job, err error) {
 	err = g.persist(ctx, job, "finish job", func(ctx context.Context) (err error) {
 		stored, err = g.store.Finish(ctx, job.Ref(), job.Attempt, o)
 		return err
 	}, away)
 	if err == nil {
-		g.note(ctx, stored, o.Error)
-		g.opts.Ended(stored)
+		g.note(ctx, &stored, o.Error)
+		g.opts.Ended(&stored)
 	}
 	return stored, err
 }
@@ -48,7 +48,7 @@ const keepLimit = 5 * time.Second
 // keep appends the outcome to the log: it survives this process until the store is back (I2). An answer too large for an
 // event is in the log already, in its chunks; one that had none stays in memory only. It does so once, when all of them
 // are out.
-func (g *Generator) keep(ctx context.Context, job completion.Job, s *speech, o completion.Outcome) {
+func (g *Generator) keep(ctx context.Context, job *completion.Job, s *speech, o completion.Outcome) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepLimit)
 	defer cancel()
 	if s.kept || s.wait(ctx) != nil {
@@ -59,7 +59,7 @@ func (g *Generator) keep(ctx context.Context, job completion.Job, s *speech, o c
 		g.log(s.ref).WarnContext(ctx, "outcome too large for the log")
 		return
 	}
-	if err := s.say(ctx, event); err != nil {
+	if err := s.say(ctx, &event); err != nil {
 		g.log(s.ref).WarnContext(ctx, "outcome not written to the log", "error", err)
 		return
 	}
@@ -67,12 +67,12 @@ func (g *Generator) keep(ctx context.Context, job completion.Job, s *speech, o c
 }
 
 // handBack lets another attempt follow because of what is not the job's fault, and costs no try.
-func (g *Generator) handBack(ctx context.Context, job completion.Job, s *speech, why *completion.Error, delay time.Duration) error {
+func (g *Generator) handBack(ctx context.Context, job *completion.Job, s *speech, why *completion.Error, delay time.Duration) error {
 	return g.retry(ctx, job, s, why, delay, false)
 }
 
 // retry stores that another attempt follows, tells the viewers, and asks the queue for it after the delay.
-func (g *Generator) retry(ctx context.Context, job completion.Job, s *speech, failure *completion.Error, delay time.Duration, counted bool) error {
+func (g *Generator) retry(ctx context.Context, job *completion.Job, s *speech, failure *completion.Error, delay time.Duration, counted bool) error {
 	r := completion.Retry{Outcome: s.outcome(completion.Queued, failure, job.Request), Counted: counted}
 	r.RetryAt = r.At.Add(delay)
 	err := g.persist(ctx, job, "retry job", func(ctx context.Context) error {
@@ -103,7 +103,7 @@ const persistGrace = 10 * time.Second
 
 // persist runs write, which is called act in traces, until the store takes it or refuses it for good, and away after each failure: a database that is
 // down is waited for (I2), but not longer than persistGrace once the worker is told to stop.
-func (g *Generator) persist(ctx context.Context, job completion.Job, act string, write func(context.Context) error, away func()) error {
+func (g *Generator) persist(ctx context.Context, job *completion.Job, act string, write func(context.Context) error, away func()) error {
 	g.pending.Add(1)
 	defer g.pending.Add(-1)
 	bounded, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -137,7 +137,7 @@ func transient(err error) bool {
 }
 
 // refused answers the queue when the store did not take an attempt's end.
-func (g *Generator) refused(ctx context.Context, job completion.Job, err error) error {
+func (g *Generator) refused(ctx context.Context, job *completion.Job, err error) error {
 	g.opts.Lost(job)
 	if transient(err) {
 		g.log(job.Ref()).ErrorContext(ctx, "result not stored before the worker stopped", "attempt", job.Attempt, "error", err)
@@ -157,7 +157,7 @@ func (g *Generator) announce(ctx context.Context, s *speech, e completion.Event)
 	defer cancel()
 	err := s.wait(ctx)
 	if err == nil {
-		err = s.say(ctx, e)
+		err = s.say(ctx, &e)
 	}
 	switch {
 	case errors.Is(err, completion.ErrStale):
@@ -168,7 +168,7 @@ func (g *Generator) announce(ctx context.Context, s *speech, e completion.Event)
 	return nil
 }
 
-func (g *Generator) note(ctx context.Context, job completion.Job, failure *completion.Error) {
+func (g *Generator) note(ctx context.Context, job *completion.Job, failure *completion.Error) {
 	became(ctx, job.State, failure, job.State == completion.Failed)
 	log, attrs := g.log(job.Ref()), []any{"state", job.State, "attempt", job.Attempt, "took", job.FinishedAt.Sub(job.CreatedAt)}
 	if failure != nil && job.State == completion.Failed {

@@ -37,6 +37,8 @@ type Store interface {
 // Log is what an attempt needs of the event log.
 type Log interface {
 	completion.Log
+	// Begin is Open for a log that is taken to be empty, and asks nobody; if it is not, the first Append answers ErrStale.
+	Begin(ref completion.Ref) (completion.Tail, error)
 	Seal(ctx context.Context, job completion.Job) error
 }
 
@@ -62,10 +64,10 @@ type Options struct {
 	Throttle        Throttle      // when an attempt may begin
 
 	// Who learns of what happens to attempts; none may block.
-	Claimed func(completion.Job)                   // one begins
-	Ended   func(completion.Job)                   // one ended and, with it, the job, as it was stored
-	Retried func(job completion.Job, counted bool) // one ended and another follows; counted: it cost a try
-	Lost    func(completion.Job)                   // one came to nothing: the job was another's by then, or the worker stopped before the end was stored
+	Claimed func(*completion.Job)                   // one begins
+	Ended   func(*completion.Job)                   // one ended and, with it, the job, as it was stored
+	Retried func(job *completion.Job, counted bool) // one ended and another follows; counted: it cost a try
+	Lost    func(*completion.Job)                   // one came to nothing: the job was another's by then, or the worker stopped before the end was stored
 }
 
 // Generator runs the attempts of one lane's jobs; any number at once.
@@ -124,8 +126,8 @@ func (g *Generator) Handle(ctx context.Context, task completion.Task) error {
 	job, err := g.claim(ctx, task.Ref)
 	switch {
 	case err == nil:
-		claimed(ctx, &job)
-		return g.attempt(attempt, &job, pass)
+		claimed(ctx, job)
+		return g.attempt(attempt, job, pass)
 	case errors.Is(err, completion.ErrFinal):
 		return g.seal(ctx, job)
 	case errors.Is(err, completion.ErrNotFound):
@@ -140,53 +142,52 @@ func (g *Generator) Handle(ctx context.Context, task completion.Task) error {
 
 // claim claims the job, for as long as the store is away: a claim whose answer got lost may have made the job this
 // worker's, and only this worker can claim it again. For the same reason a claim under way is waited for.
-func (g *Generator) claim(ctx context.Context, ref completion.Ref) (job completion.Job, err error) {
+func (g *Generator) claim(ctx context.Context, ref completion.Ref) (*completion.Job, error) {
+	var job completion.Job
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		err = spanned(context.WithoutCancel(ctx), "claim job", func(ctx context.Context) (err error) {
+		err := spanned(context.WithoutCancel(ctx), "claim job", func(ctx context.Context) (err error) {
 			job, err = g.store.Claim(ctx, ref, g.opts.Worker, time.Now())
 			return err
 		})
 		if err == nil || completion.AsError(err).Code != completion.CodeUnavailable {
-			return job, err
+			return &job, err
 		}
 		g.log(ref).ErrorContext(ctx, "store is away, the claim is tried again", "error", err)
 		if pause(ctx, wait) != nil {
-			return job, err
+			return &job, err
 		}
 	}
 }
 
 // seal closes the log of a job that is final already; its worker died before it could, or it was cancelled in the queue.
-func (g *Generator) seal(ctx context.Context, job completion.Job) error {
+func (g *Generator) seal(ctx context.Context, job *completion.Job) error {
 	ctx, cancel := context.WithTimeout(ctx, g.opts.PublishLimit)
 	defer cancel()
-	if err := g.events.Seal(ctx, job); err != nil {
+	if err := g.events.Seal(ctx, *job); err != nil {
 		g.log(job.Ref()).WarnContext(ctx, "final event not published, the first viewer to ask repairs it", "error", err)
 	}
 	return nil
 }
 
-// attempt generates and ends in whichever way the context's cause or the upstream's error say. The job is a pointer here and
-// in generate because a stream keeps their stack for as long as it goes on.
+// attempt generates and ends in whichever way the context's cause or the upstream's error say. A stream keeps the stack from
+// here on for as long as it goes on, so large values are passed by their addresses.
 func (g *Generator) attempt(ctx context.Context, job *completion.Job, pass *throttle.Pass) error {
-	g.opts.Claimed(*job)
+	g.opts.Claimed(job)
 	if job.CancelRequested {
 		g.Cancel(job.Ref())
 	}
-	if done, err := g.resume(ctx, *job); done {
+	if done, err := g.resume(ctx, job); done {
 		return err
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	s := newSpeech(g.events, job.Ref(), completion.Event{
-		Type: completion.EventStarted, Attempt: job.Attempt, At: time.Now(), Model: job.Model, Upstream: g.upstream.Name(),
-	}, func(ctx context.Context) error { return g.confirm(ctx, *job) })
+	s := g.newSpeech(job)
 	speaking, hush := context.WithCancelCause(context.WithoutCancel(ctx)) // what was generated is published even after a cancel
 	defer hush(nil)
 	if job.Quiet() {
 		s.keepQuiet()
 	} else {
-		go s.run(speaking, stop)
+		s.speak(speaking, stop)
 	}
 	err := g.generate(ctx, job, s)
 	s.end()
@@ -196,7 +197,7 @@ func (g *Generator) attempt(ctx context.Context, job *completion.Job, pass *thro
 			err = nil // the answer is whole
 		}
 	}
-	result := g.conclude(ctx, *job, s, pass, err)
+	result := g.conclude(ctx, job, s, pass, err)
 	hush(errors.New("attempt is over"))
 	<-s.done
 	return result
@@ -236,7 +237,7 @@ func (g *Generator) generate(ctx context.Context, job *completion.Job, s *speech
 }
 
 // conclude stores how the attempt ended, tells the viewers, and answers the queue.
-func (g *Generator) conclude(ctx context.Context, job completion.Job, s *speech, pass *throttle.Pass, err error) error {
+func (g *Generator) conclude(ctx context.Context, job *completion.Job, s *speech, pass *throttle.Pass, err error) error {
 	pause, spared := pass.Took(err)
 	switch {
 	case err == nil:

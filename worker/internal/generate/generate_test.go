@@ -36,7 +36,7 @@ type memory struct {
 	room    int      // appends after so many wait for ever; 0: none does
 	unheard int      // answers to claims that get lost
 	sealed  int
-	opened  int              // how often the log was
+	opened  int              // how often the log was, or was taken to be empty
 	ends    []completion.Job // those that were told
 	tries   []int            // attempts that another follows, as told
 	claims  int              // as told
@@ -116,6 +116,18 @@ func (m *memory) Open(ctx context.Context, _ completion.Ref) (completion.Tail, e
 	return t, nil
 }
 
+func (m *memory) Begin(completion.Ref) (completion.Tail, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.opened++
+	t := &tail{m: m, next: 1}
+	if m.between != nil {
+		m.between(m)
+		m.between = nil
+	}
+	return t, nil
+}
+
 func (m *memory) Get(context.Context, completion.Ref) (completion.Job, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -151,25 +163,25 @@ func (m *memory) Seal(ctx context.Context, _ completion.Job) error {
 	return nil
 }
 
-func (m *memory) ended(job completion.Job) {
+func (m *memory) ended(job *completion.Job) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.ends = append(m.ends, job)
+	m.ends = append(m.ends, *job)
 }
 
-func (m *memory) retried(job completion.Job, _ bool) {
+func (m *memory) retried(job *completion.Job, _ bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.tries = append(m.tries, job.Attempt)
 }
 
-func (m *memory) claimed(completion.Job) {
+func (m *memory) claimed(*completion.Job) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.claims++
 }
 
-func (m *memory) wasted(completion.Job) {
+func (m *memory) wasted(*completion.Job) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.losses++

@@ -16,39 +16,47 @@ import (
 // maxDelta is how many bytes of chunks one delta event carries at most, unless a single chunk is larger.
 const maxDelta = answer.MaxChunk
 
-// speech is what one attempt says: the stream adds chunks on one side, run publishes them on the other, one event in
+// speech is what one attempt says: the stream adds chunks on one side, on the other they are published, one event in
 // flight at a time. What arrives while an event is unacknowledged travels together in the next one, so a slow log makes
 // events larger, not the stream slower. Its memory is bounded by the upstream's limit on an answer.
+//
+// Whoever publishes is there only while there is something to publish: a stream waits for its upstream most of the time, and
+// thousands do so at once.
 //
 // A quiet one says nothing, runs nothing and does not know the log, until an outcome has to be kept there: then it says
 // everything, as to a log that has lost what was said.
 type speech struct {
-	log     completion.Log
+	log     Log
 	ref     completion.Ref
 	start   completion.Event            // the attempt's started event
 	confirm func(context.Context) error // asks the store whether the attempt is still the job's latest
 	quiet   bool
 	begun   bool            // a quiet one has something in the log
-	tail    completion.Tail // owned by run until done is closed; nil while a quiet one has not spoken
+	tail    completion.Tail // of whoever publishes, until done is closed; nil before the first event
+	publish func()          // publishes what is pending; nil for a quiet one
 
 	mu      sync.Mutex
 	answer  answer.Answer
 	whole   json.RawMessage // the answer of an endpoint that does not stream
 	pending []json.RawMessage
+	busy    bool      // somebody publishes, or gave up
 	first   time.Time // when the first chunk came
 	ended   bool
 	kept    bool // the outcome is in the log; owned by whoever concludes the attempt
 
-	more chan struct{} // one slot: something was added or ended
-	done chan struct{} // closed when run has returned
-	err  error         // why run gave up, valid after done
+	done chan struct{} // closed when all is said, or not going to be
+	err  error         // why it is not, valid after done
 }
 
-func newSpeech(log completion.Log, ref completion.Ref, start completion.Event, confirm func(context.Context) error) *speech {
-	return &speech{log: log, ref: ref, start: start, confirm: confirm, more: make(chan struct{}, 1), done: make(chan struct{})}
+func (g *Generator) newSpeech(job *completion.Job) *speech {
+	return &speech{
+		log: g.events, ref: job.Ref(), done: make(chan struct{}),
+		start:   completion.Event{Type: completion.EventStarted, Attempt: job.Attempt, At: time.Now(), Model: job.Model, Upstream: g.upstream.Name()},
+		confirm: func(ctx context.Context) error { return g.confirm(ctx, job) },
+	}
 }
 
-// keepQuiet takes the place of run for a quiet speech.
+// keepQuiet takes the place of speak for a quiet speech.
 func (s *speech) keepQuiet() {
 	s.quiet = true
 	close(s.done)
@@ -57,16 +65,20 @@ func (s *speech) keepQuiet() {
 // add takes one upstream chunk; its bytes are kept.
 func (s *speech) add(chunk json.RawMessage) error {
 	s.mu.Lock()
-	slim, err := s.answer.Add(chunk)
-	if err == nil && slim != nil && !s.quiet {
-		s.pending = append(s.pending, answer.Split(slim)...)
-	}
+	defer s.mu.Unlock()
 	if s.first.IsZero() {
 		s.first = time.Now()
 	}
-	s.mu.Unlock()
-	s.signal()
-	return err
+	slim, err := s.answer.Add(chunk)
+	if err != nil || slim == nil || s.quiet {
+		return err
+	}
+	s.pending = append(s.pending, answer.Split(slim)...)
+	if !s.busy {
+		s.busy = true
+		go s.publish()
+	}
+	return nil
 }
 
 // set takes a whole answer, of which nothing is said before its end.
@@ -76,65 +88,70 @@ func (s *speech) set(whole json.RawMessage) {
 	s.whole, s.first = whole, time.Now()
 }
 
-// end says that no chunk will follow; run returns once all is published.
+// end says that no chunk will follow.
 func (s *speech) end() {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.ended = true
-	s.mu.Unlock()
-	s.signal()
-}
-
-func (s *speech) signal() {
-	select {
-	case s.more <- struct{}{}:
-	default:
+	if !s.busy && !s.quiet {
+		s.busy = true
+		close(s.done)
 	}
 }
 
-// run publishes until end was called and all is said, or until ctx ends. lost is called at once when a later attempt
-// has the log (completion.ErrStale, I5).
-func (s *speech) run(ctx context.Context, lost func(error)) {
-	defer close(s.done)
-	s.err = s.publish(ctx)
-	if errors.Is(s.err, completion.ErrStale) || errors.Is(s.err, completion.ErrFinal) {
-		lost(s.err)
+// speak begins to publish, and lets what is added be published until end was called and all is said, or until ctx ends.
+// lost is called at once when a later attempt has the log (completion.ErrStale, I5).
+func (s *speech) speak(ctx context.Context, lost func(error)) {
+	s.publish = func() {
+		idle, err := s.sayPending(ctx)
+		if idle {
+			return
+		}
+		s.err = err
+		close(s.done)
+		if errors.Is(err, completion.ErrStale) || errors.Is(err, completion.ErrFinal) {
+			lost(err)
+		}
 	}
+	s.busy = true
+	go s.publish()
 }
 
-func (s *speech) publish(ctx context.Context) error {
-	if err := s.begin(ctx); err != nil {
-		return err
+// sayPending publishes until nothing is pending. idle: more may come, and whoever adds it has it published.
+func (s *speech) sayPending(ctx context.Context) (idle bool, err error) {
+	if s.tail == nil {
+		if err := s.begin(ctx); err != nil {
+			return false, err
+		}
 	}
 	for {
-		chunks, ended := s.take()
-		if len(chunks) > 0 {
-			if err := s.say(ctx, s.delta(chunks)); err != nil {
-				return err
-			}
-			continue
+		chunks, idle := s.take()
+		if len(chunks) == 0 {
+			return idle, nil
 		}
-		if ended {
-			return nil
-		}
-		select {
-		case <-s.more:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := s.sayChunks(ctx, chunks); err != nil {
+			return false, err
 		}
 	}
 }
 
 // begin takes the end of the log and appends the started event, from which on earlier attempts are refused. An earlier
-// attempt that gets in between is no reason to give up, a later one is.
-func (s *speech) begin(ctx context.Context) error {
-	for {
-		if err := s.open(ctx); err != nil {
+// attempt that gets in between is no reason to give up, a later one is. Before a first attempt nobody has said anything, so
+// the log is asked only if it refuses that.
+func (s *speech) begin(ctx context.Context) (err error) {
+	for empty := s.start.Attempt == 1; ; empty = false {
+		if empty {
+			s.tail, err = s.log.Begin(s.ref)
+		} else {
+			err = s.open(ctx)
+		}
+		if err != nil {
 			return err
 		}
 		if s.tail.Last().Attempt > s.start.Attempt {
 			return completion.ErrStale
 		}
-		if err := s.say(ctx, s.start); !errors.Is(err, completion.ErrStale) {
+		if err = s.say(ctx, &s.start); !errors.Is(err, completion.ErrStale) {
 			return err
 		}
 	}
@@ -170,7 +187,7 @@ func (s *speech) flush(ctx context.Context) (said bool, err error) {
 	return err == nil, nil
 }
 
-// wait returns once run has said everything, with why it could not.
+// wait returns once everything is said, with why it could not be.
 func (s *speech) wait(ctx context.Context) error {
 	select {
 	case <-s.done:
@@ -183,18 +200,18 @@ func (s *speech) wait(ctx context.Context) error {
 // say appends e. If the log has lost what was said before, it says everything again from a started event on; a log that
 // has lost everything cannot tell a later attempt, so the store is asked first (I5). A quiet speech begins with the outcome
 // that has to be kept.
-func (s *speech) say(ctx context.Context, e completion.Event) error {
+func (s *speech) say(ctx context.Context, e *completion.Event) error {
 	if s.tail == nil {
 		return s.breakSilence(ctx, e)
 	}
-	err := s.tail.Append(ctx, e)
+	err := s.tail.Append(ctx, *e)
 	if !errors.Is(err, completion.ErrLogLost) {
 		return err
 	}
 	if err := s.confirm(ctx); err != nil {
 		return err
 	}
-	if err := s.say(ctx, s.start); err != nil || e.Type == completion.EventStarted {
+	if err := s.say(ctx, &s.start); err != nil || e.Type == completion.EventStarted {
 		return err
 	}
 	return s.recount(ctx, e)
@@ -202,7 +219,7 @@ func (s *speech) say(ctx context.Context, e completion.Event) error {
 
 // breakSilence lets a quiet speech say everything, if it has to: for an outcome that is to be kept, and at the end of an
 // earlier try that the log did not take whole.
-func (s *speech) breakSilence(ctx context.Context, e completion.Event) error {
+func (s *speech) breakSilence(ctx context.Context, e *completion.Event) error {
 	if e.Type != completion.EventStoring && !s.begun {
 		return nil
 	}
@@ -218,9 +235,9 @@ func (s *speech) breakSilence(ctx context.Context, e completion.Event) error {
 }
 
 // recount says the whole answer, after the started event, and then e.
-func (s *speech) recount(ctx context.Context, e completion.Event) error {
+func (s *speech) recount(ctx context.Context, e *completion.Event) error {
 	for _, chunk := range s.restate() {
-		if err := s.say(ctx, s.delta([]json.RawMessage{chunk})); err != nil {
+		if err := s.sayChunks(ctx, []json.RawMessage{chunk}); err != nil {
 			return err
 		}
 	}
@@ -230,21 +247,26 @@ func (s *speech) recount(ctx context.Context, e completion.Event) error {
 	return s.say(ctx, e)
 }
 
-func (s *speech) delta(chunks []json.RawMessage) completion.Event {
-	return completion.Event{Type: completion.EventDelta, Attempt: s.start.Attempt, At: time.Now(), Chunks: chunks}
+func (s *speech) sayChunks(ctx context.Context, chunks []json.RawMessage) error {
+	return s.say(ctx, &completion.Event{Type: completion.EventDelta, Attempt: s.start.Attempt, At: time.Now(), Chunks: chunks})
 }
 
-// take returns what is to be said next: chunks of at most maxDelta bytes, and whether nothing will follow.
-func (s *speech) take() (chunks []json.RawMessage, ended bool) {
+// take returns what is to be said next: chunks of at most maxDelta bytes. If there are none, idle tells whether more may come;
+// then nobody publishes from now on.
+func (s *speech) take() (chunks []json.RawMessage, idle bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.pending) == 0 {
+		s.busy = s.ended
+		return nil, !s.ended
+	}
 	n, size := 0, 0
 	for n < len(s.pending) && (n == 0 || size+len(s.pending[n]) <= maxDelta) {
 		size += len(s.pending[n])
 		n++
 	}
 	chunks, s.pending = s.pending[:n:n], s.pending[n:]
-	return chunks, s.ended
+	return chunks, false
 }
 
 // restate returns all that the answer holds as chunks and forgets what was pending.

@@ -70,6 +70,15 @@ func (l *log) Open(ctx context.Context, ref completion.Ref) (completion.Tail, er
 	return &tail{Tail: t, publish: l.publish}, nil
 }
 
+// Begin is generate.Log's.
+func (l *log) Begin(ref completion.Ref) (completion.Tail, error) {
+	t, err := l.Log.Begin(ref)
+	if err != nil {
+		return nil, err
+	}
+	return &tail{Tail: t, publish: l.publish}, nil
+}
+
 type tail struct {
 	completion.Tail
 

@@ -133,14 +133,14 @@ func (m *Meter) begin(lanes []completion.Lane) {
 }
 
 // Claimed observes that an attempt begins.
-func (m *Meter) Claimed(job completion.Job) {
+func (m *Meter) Claimed(job *completion.Job) {
 	if job.Attempt == 1 {
 		m.wait.WithLabelValues(string(job.Lane)).Observe(since(job.StartedAt, job.CreatedAt))
 	}
 }
 
 // Ended observes a job's end, right after it was stored.
-func (m *Meter) Ended(job completion.Job) {
+func (m *Meter) Ended(job *completion.Job) {
 	lane := string(job.Lane)
 	m.jobs.WithLabelValues(lane, string(job.State)).Inc()
 	m.attempts.WithLabelValues(lane, m.upstream, string(job.State)).Inc()
@@ -162,7 +162,7 @@ func (m *Meter) Ended(job completion.Job) {
 const shortest = 10 * time.Millisecond
 
 // Retried observes an attempt that another follows; counted says that it cost a try.
-func (m *Meter) Retried(job completion.Job, counted bool) {
+func (m *Meter) Retried(job *completion.Job, counted bool) {
 	outcome := returned
 	if counted {
 		outcome = retried
@@ -171,7 +171,7 @@ func (m *Meter) Retried(job completion.Job, counted bool) {
 }
 
 // Lost observes an attempt that came to nothing.
-func (m *Meter) Lost(job completion.Job) {
+func (m *Meter) Lost(job *completion.Job) {
 	m.attempts.WithLabelValues(string(job.Lane), m.upstream, lost).Inc()
 }
 

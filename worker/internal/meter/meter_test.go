@@ -100,8 +100,8 @@ func TestMeter_Ended(t *testing.T) {
 			Lane: completion.LaneBatch, State: completion.Completed, Endpoint: completion.EndpointChat, Attempt: 1, Usage: json.RawMessage(`{"prompt_tokens":3,"output_tokens":40}`),
 			CreatedAt: now.Add(-5 * time.Second), StartedAt: now.Add(-4 * time.Second), FirstTokenAt: now.Add(-3 * time.Second), FinishedAt: now.Add(-time.Second),
 		}
-		m.Claimed(job)
-		m.Ended(job)
+		m.Claimed(&job)
+		m.Ended(&job)
 		sum := func(name string) float64 { return family(t, m, name)[0].GetHistogram().GetSampleSum() }
 		for name, want := range map[string]float64{"wait_seconds": 1, "first_delta_seconds": 2, "store_seconds": 1, "output_tokens_per_second": 20} {
 			require.InDelta(t, want, sum(name), 1e-9, name)
@@ -110,13 +110,13 @@ func TestMeter_Ended(t *testing.T) {
 		require.InDelta(t, 3, tokens[0].GetCounter().GetValue(), 0)
 		require.InDelta(t, 40, tokens[1].GetCounter().GetValue(), 0)
 		job.Attempt, job.FirstTokenAt = 2, job.FinishedAt
-		m.Claimed(job)
-		m.Ended(job)
+		m.Claimed(&job)
+		m.Ended(&job)
 		require.InDelta(t, 1, sum("wait_seconds"), 1e-9, "the first claim only")
 		require.EqualValues(t, 1, family(t, m, "output_tokens_per_second")[0].GetHistogram().GetSampleCount())
 		job.CreatedAt = now.Add(time.Hour)
 		job.Attempt = 1
-		m.Claimed(job)
+		m.Claimed(&job)
 		require.InDelta(t, 1, sum("wait_seconds"), 1e-9, "another machine's clock")
 	})
 }

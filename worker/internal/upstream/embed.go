@@ -37,7 +37,7 @@ func (c *call) acceptWhole(resp *http.Response) (*http.Response, error) {
 	case err != nil:
 		return nil, completion.NewError(completion.CodeCut, "").Because(err)
 	case int64(len(body)) > limit:
-		return nil, completion.NewError(completion.CodeAnswerTooLarge, "")
+		return nil, tooLarge()
 	case !validJSON(body) || !root.IsObject():
 		return nil, completion.NewError(completion.CodeUpstreamGarbage, "The upstream sent what is not a list of embeddings.").Because(errNotChunk)
 	case truthyMember(root, "error") || root.Get("object").Str == "error":

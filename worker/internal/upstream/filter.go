@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	lineBuffer = 2 << 10   // bytes, for each stream; longer lines are collected aside
+	lineBuffer = 1 << 10   // bytes, for each stream; longer lines are collected aside
 	jsonSpace  = " \t\r\n" // the white space of JSON; the library does not take off more
 )
 
@@ -71,7 +71,7 @@ func (f *filter) line() ([]byte, error) {
 	for {
 		part, err := f.src.ReadSlice('\n')
 		if f.left -= int64(len(part)); f.left < 0 {
-			return nil, completion.NewError(completion.CodeAnswerTooLarge, "")
+			return nil, tooLarge()
 		}
 		if len(f.long) == 0 && !errors.Is(err, bufio.ErrBufferFull) {
 			return part, err
@@ -82,6 +82,8 @@ func (f *filter) line() ([]byte, error) {
 		}
 	}
 }
+
+func tooLarge() error { return completion.NewError(completion.CodeAnswerTooLarge, "") }
 
 // take deals with a line, and with the stream's end if that is what followed.
 func (f *filter) take(line []byte, readErr error) error {

@@ -118,6 +118,8 @@ func newTransport(cfg Config) *http.Transport {
 		IdleConnTimeout:       60 * time.Second,
 		ExpectContinueTimeout: time.Second,
 		DisableCompression:    true,
+		ReadBufferSize:        2 << 10, // each stream holds both buffers for as long as it goes on
+		WriteBufferSize:       1 << 10,
 		ForceAttemptHTTP2:     true,
 		HTTP2:                 &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
 	}
