@@ -312,7 +312,7 @@ func TestRun_MeasuresEverything(t *testing.T) {
 	require.NoError(t, err)
 	var r Report
 	require.NoError(t, json.Unmarshal(data, &r))
-	require.Len(t, r.Rows, 70)
+	require.Len(t, r.Rows, 72)
 	page, err := os.ReadFile(results)
 	require.NoError(t, err)
 	for _, row := range r.Rows {
@@ -326,7 +326,7 @@ func TestRun_MeasuresEverything(t *testing.T) {
 			require.LessOrEqual(t, len(row.Rounds), 1, row.Name)
 		}
 	}
-	require.Len(t, r.Stages, 6)
+	require.Len(t, r.Stages, 12)
 	require.Len(t, r.Costs, 13)
 	require.Len(t, r.Machine.Servers, 3)
 	require.Contains(t, progress.String(), "round 1 of 1: nats")

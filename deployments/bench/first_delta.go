@@ -57,7 +57,8 @@ func firstDelta(ctx context.Context, s *site, r *Report) error {
 	} {
 		r.Rows = append(r.Rows, compare(c.name+", p50", all[c.side], all["direct"], 0.50, c.aim), compare(c.name+", p99", all[c.side], all["direct"], 0.99, 0))
 	}
-	r.Stages, err = watched.stages(ctx)
+	stages, err := watched.stages(ctx)
+	r.Stages = append(r.Stages, stages...)
 	return err
 }
 

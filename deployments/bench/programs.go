@@ -30,7 +30,7 @@ func programFacts(ctx context.Context, s *site, r *Report) error {
 	}
 	defer c.leave()
 	s.note("start and stop api, worker and sluice up")
-	took, memory := map[string][]float64{}, map[string][]float64{}
+	took, memory, own := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
 	look := func(name string, start func() (*process, error)) func(context.Context) error {
 		return func(ctx context.Context) error {
 			began := time.Now()
@@ -45,6 +45,7 @@ func programFacts(ctx context.Context, s *site, r *Report) error {
 			}
 			used, err := usageOf(p.pid)
 			memory[name] = append(memory[name], float64(used.memory)/megabyte)
+			own[name] = append(own[name], float64(used.memory-used.mapped)/megabyte)
 			return err
 		}
 	}
@@ -63,7 +64,7 @@ func programFacts(ctx context.Context, s *site, r *Report) error {
 		r.Rows = append(r.Rows, plain("start of "+name+" until it is ready", "ms", took[name]...))
 	}
 	for _, name := range []string{"api", "worker"} {
-		r.Rows = append(r.Rows, plain("memory of an idle "+name, "MB", memory[name]...).below(aimResting))
+		r.Rows = append(r.Rows, plain("memory of an idle "+name, "MB", memory[name]...).below(aimResting), plain("… without the pages of its program file", "MB", own[name]...))
 	}
 	r.Rows = append(r.Rows, plain("memory of an idle sluice up", "MB", memory["sluice up"]...))
 	return nil

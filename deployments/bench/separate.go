@@ -39,5 +39,10 @@ func separate(ctx context.Context, s *site, r *Report) error {
 			compare(side.name+", p50", all[side.side], all["direct"], 0.50, aimFirst),
 			compare(side.name+", p99", all[side.side], all["direct"], 0.99, aimFirstLate))
 	}
-	return nil
+	stages, err := watched.stages(ctx)
+	for _, stage := range stages {
+		stage.Name = "separate programs: " + stage.Name
+		r.Stages = append(r.Stages, stage)
+	}
+	return err
 }

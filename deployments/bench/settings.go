@@ -22,7 +22,7 @@ type Settings struct {
 	Streams  int           `json:"streams" default:"10000" help:"Slow streams at once in one worker; at most 10000."`
 	Viewers  int           `json:"viewers" default:"1000" help:"Viewers of one job, and jobs with ten viewers each."`
 	Missed   int           `json:"missed" default:"2000" help:"Deltas that a viewer who comes late has missed."`
-	Slots    int           `json:"slots" default:"32" help:"Slots of each of 1, 2 and 4 workers."`
+	Slots    int           `json:"slots" default:"16" help:"Slots of each of 1, 2 and 4 workers; with many the machine is what limits them."`
 	Stored   int           `json:"stored" default:"1000000" help:"Jobs that are stored already, beside a thousand."`
 	Lines    int           `json:"lines" default:"50000" help:"Lines of a batch."`
 	Batches  int           `json:"batches" default:"5" help:"Rounds in which a batch and Asynq alone take turns."`

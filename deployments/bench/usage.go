@@ -10,6 +10,7 @@ const megabyte = 1_000_000
 // usage is what a process uses and has used.
 type usage struct {
 	memory int64         // bytes, resident, now
+	mapped int64         // bytes of that which are pages of files, most of them the program's own
 	peak   int64         // the most that was resident so far
 	cpu    time.Duration // so far, with that of its children
 }

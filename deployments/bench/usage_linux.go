@@ -27,6 +27,8 @@ func usageOf(pid int) (usage, error) {
 		switch name {
 		case "VmRSS":
 			u.memory = size << 10
+		case "RssFile":
+			u.mapped = size << 10
 		case "VmHWM":
 			u.peak = size << 10
 		}
