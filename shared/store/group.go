@@ -53,15 +53,16 @@ func (s *Store) Group() *Group {
 // maxShared is how large a request may be, in bytes, that is added together with others, so that the statement stays small.
 const maxShared = 16 << 10
 
-// Add is Store.Add. A job with a Quota, one that tries another again, and one with a large request is added alone. If ctx ends
-// while it waits for others, the job may be stored or not.
+// Add is Store.Add. A job with a Quota, one that tries another again, and one with a large request is added alone; any other
+// one is added even if ctx ends meanwhile, so that who asked for it knows, and can see to its end.
 func (g *Group) Add(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error) {
 	if job.RetryOf != "" || len(job.Request) > maxShared || len(job.Quota.Accounts(job.CreatedAt)) > 0 {
 		return g.store.Add(ctx, job)
 	}
-	ctx, cancel := g.store.limit(ctx)
+	ctx, cancel := g.store.limit(context.WithoutCancel(ctx))
 	defer cancel()
-	added, err := g.adds.do(ctx, job.Ref(), job)
+	own := *job // the caller's may change once its time is over
+	added, err := g.adds.do(ctx, job.Ref(), &own)
 	return *added, err == nil && added.ID == text(job.ID), wrap(err, "add job %s with others", job.ID)
 }
 
@@ -205,8 +206,8 @@ func (s *Store) updateMany(ctx context.Context, ids []string, values any, withou
 // gather is the pause after a statement that many shared, for each of them, in which more come together: a statement costs as
 // much as several rows do. Where few come, they hardly wait.
 const (
-	gather    = 2 * time.Millisecond
-	maxGather = 8 * time.Millisecond
+	gather    = time.Millisecond
+	maxGather = 4 * time.Millisecond
 )
 
 // maxTogether is the most that one statement does; more would only make each of them wait longer.

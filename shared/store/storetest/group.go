@@ -306,3 +306,26 @@ func groupCallerGone(t *testing.T, s *store.Store) {
 		}
 	})
 }
+
+// groupAddsCallerGone: who leaves while a job is added leaves behind what Add says, not a job that nobody knows of.
+func groupAddsCallerGone(t *testing.T, s *store.Store) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	g := s.Group()
+	added := make([]completion.Job, 20)
+	atOnce(len(added), func(i int) {
+		at := now()
+		job := completion.Job{
+			ID: completion.NewJobID(), Tenant: "acme", Lane: completion.LaneInteractive, State: completion.Queued, Model: "m",
+			Request: json.RawMessage(`{}`), CreatedAt: at, UpdatedAt: at,
+		}
+		var created bool
+		var err error
+		if added[i], created, err = g.Add(ctx, &job); err != nil || !created {
+			t.Errorf("add: %t, %v", created, err)
+		}
+	})
+	for _, job := range added {
+		require.Equal(t, job, get(t, s, job))
+	}
+}

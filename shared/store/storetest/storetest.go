@@ -127,6 +127,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"Group/I1_OneWins":           groupOneWins,
 		"Group/I1_Notices":           groupNotices,
 		"Group/CallerGone":           groupCallerGone,
+		"Group/AddsCallerGone":       groupAddsCallerGone,
 		"Conversation/RoundTrip":     conversationRoundTrip,
 		"Conversation/Said":          conversationSaid,
 		"Conversation/I7_SameKey":    conversationSameKey,
