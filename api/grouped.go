@@ -7,7 +7,8 @@ import (
 	"sluice/shared/store"
 )
 
-// grouped is the store of the intake: jobs that come together are stored with one statement.
+// grouped is the store of the intake: jobs that come together are stored with one statement. A job that it ends is shown with
+// its request, which a Group's Finish may leave out.
 type grouped struct {
 	*store.Store
 	group *store.Group

@@ -5,20 +5,16 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"github.com/tidwall/gjson"
 
 	"sluice/api"
-	"sluice/shared/backend"
 	"sluice/shared/completion"
-	"sluice/shared/embedded"
 	"sluice/shared/testkit"
 )
 
@@ -138,16 +134,7 @@ func TestChat_ListensNoLonger(t *testing.T) {
 	n := testkit.NATS(t)
 	nc, err := n.Connect()
 	require.NoError(t, err)
-	redisServer, err := embedded.StartRedis()
-	require.NoError(t, err)
-	t.Cleanup(redisServer.Close)
-	back, err := backend.New(backend.Servers{
-		Database: testkit.SQLite(t), NATS: nc, Redis: func(slots int) (redis.UniversalClient, error) { return redisServer.Client(slots), nil },
-	}, backend.Settings{}, slog.New(slog.DiscardHandler))
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, back.Close()) })
-	require.NoError(t, back.Log.Setup(t.Context()))
-	s := setupOn(t, back, n)
+	s := setupOn(t, testkit.BackendOver(t, nc), n)
 	answered := func(body string, header ...string) {
 		asked := s.ask(t, chatPath, body, header...)
 		w := s.act(t)

@@ -128,9 +128,10 @@ func New(c Config, back *backend.Backend, log *slog.Logger) (*Worker, error) {
 		Worker: w.name, Attempts: c.InteractiveAttempts, Backoff: backoff, GenerationLimit: c.GenerationLimit, PublishLimit: c.PublishLimit,
 		Throttle: throttle.Beside{Throttle: w.throttle}, Claimed: w.meter.Claimed, Ended: w.ended, Retried: w.retried, Lost: w.meter.Lost,
 	}
-	w.add(completion.LaneInteractive, c.InteractiveSlots, grouped{back.Store, back.Store.Group()}, options)
+	// Each lane has statements of its own, one of each kind under way: the other finds connections to the database (I10).
+	w.add(completion.LaneInteractive, c.InteractiveSlots, back.Store.Group(), options)
 	options.Attempts, options.Throttle = c.BatchAttempts, w.throttle
-	w.add(completion.LaneBatch, c.BatchSlots, grouped{back.Store, back.Store.Group()}, options)
+	w.add(completion.LaneBatch, c.BatchSlots, back.Store.Group(), options)
 	return w, nil
 }
 

@@ -86,7 +86,7 @@ func (f *Feed) Records(ctx context.Context, after int64) iter.Seq2[completion.Re
 		if err == nil && !m.done() {
 			err = f.run(ctx, m)
 		}
-		f.close(m, err)
+		f.report(m, err)
 	}
 }
 
@@ -95,12 +95,12 @@ func (f *Feed) Records(ctx context.Context, after int64) iter.Seq2[completion.Re
 func (f *Feed) Fresh(ctx context.Context) iter.Seq2[completion.Record, error] {
 	return func(yield func(completion.Record, error) bool) {
 		m := &merge{yield: yield}
-		f.close(m, f.run(ctx, m))
+		f.report(m, f.run(ctx, m))
 	}
 }
 
-// close tells a reader that is still there why it ends early.
-func (f *Feed) close(m *merge, err error) {
+// report tells a reader that is still there why it ends early.
+func (f *Feed) report(m *merge, err error) {
 	if err != nil && !m.done() {
 		m.yield(completion.Record{}, fmt.Errorf("follow %s: %w", f.sub.Subject, err))
 	}

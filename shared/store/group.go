@@ -16,11 +16,12 @@ import (
 	"sluice/shared/completion"
 )
 
-// Group adds, claims and finishes jobs for many callers at once: what is asked for while a statement is under way goes with
+// Group is a Store that adds, claims and finishes jobs for many callers at once: what is asked for while a statement is under way goes with
 // the next one, in one transaction. A caller that is alone goes as it would with the Store. It is safe for concurrent use,
 // and holds six connections at most, two for each kind, so that other users of the Store find some.
 type Group struct {
-	store    *Store
+	*Store
+
 	adds     crowd[*completion.Job]
 	claims   crowd[claimArgs]
 	finishes crowd[finishArgs]
@@ -38,7 +39,7 @@ type finishArgs struct {
 
 // Group returns a Group of its own. Callers help each other only within one.
 func (s *Store) Group() *Group {
-	g := &Group{store: s}
+	g := &Group{Store: s}
 	g.adds.single = func(ctx context.Context, c *call[*completion.Job]) { c.job, _, c.err = s.Add(ctx, c.args) }
 	g.claims.single = func(ctx context.Context, c *call[claimArgs]) {
 		c.job, c.err = s.Claim(ctx, c.ref, c.args.worker, c.args.at)
@@ -57,9 +58,9 @@ const maxShared = 16 << 10
 // one is added even if ctx ends meanwhile, so that who asked for it knows, and can see to its end.
 func (g *Group) Add(ctx context.Context, job *completion.Job) (stored completion.Job, created bool, err error) {
 	if job.RetryOf != "" || len(job.Request) > maxShared || len(job.Quota.Accounts(job.CreatedAt)) > 0 {
-		return g.store.Add(ctx, job)
+		return g.Store.Add(ctx, job)
 	}
-	ctx, cancel := g.store.limit(context.WithoutCancel(ctx))
+	ctx, cancel := g.limit(context.WithoutCancel(ctx))
 	defer cancel()
 	own := *job // the caller's may change once its time is over
 	added, err := g.adds.do(ctx, job.Ref(), &own)
@@ -68,7 +69,7 @@ func (g *Group) Add(ctx context.Context, job *completion.Job) (stored completion
 
 // add leaves jobs out whose key the tenant has used before.
 func (g *Group) add(ctx context.Context, list []*call[*completion.Job]) ([]jobRow, error) {
-	ctx, cancel := g.store.limit(ctx)
+	ctx, cancel := g.limit(ctx)
 	defer cancel()
 	rows := make([]jobRow, len(list))
 	for i, c := range list {
@@ -79,7 +80,7 @@ func (g *Group) add(ctx context.Context, list []*call[*completion.Job]) ([]jobRo
 		rows[i] = *row
 	}
 	var made []string
-	err := keyed(g.store.db.NewInsert().Model(&rows)).Returning("id").Scan(ctx, &made)
+	err := keyed(g.db.NewInsert().Model(&rows)).Returning("id").Scan(ctx, &made)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, err
 	}
@@ -96,7 +97,7 @@ func (g *Group) Claim(ctx context.Context, ref completion.Ref, worker string, at
 // be stored or not.
 func (g *Group) Finish(ctx context.Context, ref completion.Ref, attempt int, o completion.Outcome) (completion.Job, error) {
 	if !o.State.Final() {
-		return g.store.Finish(ctx, ref, attempt, o)
+		return g.Store.Finish(ctx, ref, attempt, o)
 	}
 	job, err := g.finishes.do(ctx, ref, finishArgs{attempt, o})
 	return *job, wrap(err, "finish job %s with others", ref.Job)
@@ -116,11 +117,11 @@ func (g *Group) claim(ctx context.Context, list []*call[claimArgs]) ([]jobRow, e
 	for i, c := range list {
 		values[i] = claimRow{
 			ID: text(c.ref.Job), Tenant: text(c.ref.Tenant), Worker: text(c.args.worker),
-			At: stamp(c.args.at), Since: stamp(c.args.at.Add(-g.store.opts.WorkerTTL)),
+			At: stamp(c.args.at), Since: stamp(c.args.at.Add(-g.opts.WorkerTTL)),
 		}
 	}
-	alive := g.store.db.NewSelect().TableExpr("worker AS w").ColumnExpr("1").Where("w.id = job.worker").Where("w.seen_at > v.since")
-	return g.store.updateMany(ctx, jobIDs(list), &values, nil, completion.Sources(completion.Running), func(q *bun.UpdateQuery) *bun.UpdateQuery {
+	alive := g.db.NewSelect().TableExpr("worker AS w").ColumnExpr("1").Where("w.id = job.worker").Where("w.seen_at > v.since")
+	return g.updateMany(ctx, jobIDs(list), &values, nil, completion.Sources(completion.Running), func(q *bun.UpdateQuery) *bun.UpdateQuery {
 		return q.Set("state = ?", completion.Running).Set("attempt = job.attempt + 1").Set("worker = v.worker").
 			Set("started_at = COALESCE(job.started_at, v.at)").Set("updated_at = v.at").
 			Set("retry_at = NULL").Set("first_token_at = NULL").
@@ -161,7 +162,7 @@ func (g *Group) finish(ctx context.Context, list []*call[finishArgs]) ([]jobRow,
 		results[values[i].ID] = o.Result
 	}
 	running := []completion.State{completion.Running}
-	rows, err := g.store.updateMany(ctx, jobIDs(list), &values, heavy, running, func(q *bun.UpdateQuery) *bun.UpdateQuery {
+	rows, err := g.updateMany(ctx, jobIDs(list), &values, heavy, running, func(q *bun.UpdateQuery) *bun.UpdateQuery {
 		for _, column := range []string{"state", "upstream", "result", "usage", "finish_reason", "error", "first_token_at", "unsaid"} {
 			q = q.Set("? = v.?", bun.Ident(column), bun.Ident(column))
 		}

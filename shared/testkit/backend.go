@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
@@ -30,10 +31,21 @@ func RealBackend(t testing.TB) (*backend.Backend, *embedded.NATS) {
 // BackendOn is Backend over a database, which it closes.
 func BackendOn(t testing.TB, db *bun.DB) (*backend.Backend, *embedded.NATS) {
 	t.Helper()
+	return open(t, db, embeddedRedis(t))
+}
+
+// BackendOver is Backend over a connection to NATS, which it closes.
+func BackendOver(t testing.TB, nc *nats.Conn) *backend.Backend {
+	t.Helper()
+	return over(t, SQLite(t), nc, embeddedRedis(t))
+}
+
+func embeddedRedis(t testing.TB) func(slots int) (redis.UniversalClient, error) {
+	t.Helper()
 	server, err := embedded.StartRedis()
 	require.NoError(t, err)
 	t.Cleanup(server.Close)
-	return open(t, db, func(slots int) (redis.UniversalClient, error) { return server.Client(slots), nil })
+	return func(slots int) (redis.UniversalClient, error) { return server.Client(slots), nil }
 }
 
 func open(t testing.TB, db *bun.DB, rc func(slots int) (redis.UniversalClient, error)) (*backend.Backend, *embedded.NATS) {
@@ -41,9 +53,14 @@ func open(t testing.TB, db *bun.DB, rc func(slots int) (redis.UniversalClient, e
 	n := NATS(t)
 	nc, err := n.Connect()
 	require.NoError(t, err)
+	return over(t, db, nc, rc), n
+}
+
+func over(t testing.TB, db *bun.DB, nc *nats.Conn, rc func(slots int) (redis.UniversalClient, error)) *backend.Backend {
+	t.Helper()
 	back, err := backend.New(backend.Servers{Database: db, NATS: nc, Redis: rc}, backend.Settings{}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, back.Close()) })
 	require.NoError(t, back.Log.Setup(context.Background()))
-	return back, n
+	return back
 }

@@ -39,7 +39,7 @@ type speech struct {
 	answer  answer.Answer
 	whole   json.RawMessage // the answer of an endpoint that does not stream
 	pending []json.RawMessage
-	busy    bool      // somebody publishes, or gave up
+	busy    bool      // somebody publishes, or nobody will any more
 	first   time.Time // when the first chunk came
 	ended   bool
 	kept    bool // the outcome is in the log; owned by whoever concludes the attempt
