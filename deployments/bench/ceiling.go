@@ -29,8 +29,8 @@ func (c *cluster) ceiling(ctx context.Context, s *site, n int) (h haul, err erro
 	if err != nil {
 		return h, err
 	}
-	defer server.stop()
-	if _, err := server.find(ctx, "ceiling ready"); err != nil {
+	defer server.Stop()
+	if _, err := server.Find(ctx, "ceiling ready"); err != nil {
 		return h, err
 	}
 	if err := rest(ctx, s.Settle); err != nil {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -13,11 +11,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"sluice/deployments/internal/postgres"
+	"sluice/deployments/internal/process"
 	"sluice/shared/store"
 )
 
@@ -38,9 +36,9 @@ type cluster struct {
 
 	natsURL, websocketURL string
 
-	sim, apiProcess, redisProcess, natsProcess *process
+	sim, apiProcess, redisProcess, natsProcess *child
 
-	workers []*process
+	workers []*child
 }
 
 // lacking reports whether a cluster cannot be measured here, and says so in the row.
@@ -151,7 +149,7 @@ func (c *cluster) newDatabase(ctx context.Context, s *site) (string, error) {
 // ask runs a program over a database to its end and returns what it printed.
 func (c *cluster) ask(ctx context.Context, s *site, database, program string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, s.program(program), args...)
-	cmd.Env = slices.Concat(environment(), c.env, []string{"SLUICE_DATABASE_URL=" + database})
+	cmd.Env = process.Environment(append(c.env[:len(c.env):len(c.env)], "SLUICE_DATABASE_URL="+database)...)
 	out, err := cmd.Output()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
@@ -182,7 +180,7 @@ func (c *cluster) startRedis(ctx context.Context, s *site) (err error) {
 	if c.redisProcess, err = c.start(s, program, nil, "--port", "0", "--unixsocket", c.socket, "--dir", c.dir, "--save", "", "--appendonly", "no"); err != nil {
 		return err
 	}
-	if _, err := c.redisProcess.find(ctx, "ready to accept connections"); err != nil {
+	if _, err := c.redisProcess.Find(ctx, "ready to accept connections"); err != nil {
 		return err
 	}
 	c.redis = redis.NewClient(&redis.Options{Network: "unix", Addr: c.socket})
@@ -194,7 +192,7 @@ func (c *cluster) startRedis(ctx context.Context, s *site) (err error) {
 func (c *cluster) redisURL() string { return "unix://" + c.socket }
 
 func (c *cluster) startNATS(ctx context.Context, s *site) (err error) {
-	listen, websocket := freeAddr(), freeAddr()
+	listen, websocket := process.FreeAddr(), process.FreeAddr()
 	c.secrets = filepath.Join(c.dir, "keys")
 	if _, err := c.ask(ctx, s, "", "sluice", "nats", "init", c.secrets, "--listen", listen, "--websocket", websocket, "--store-dir", filepath.Join(c.dir, "jetstream")); err != nil {
 		return err
@@ -204,19 +202,8 @@ func (c *cluster) startNATS(ctx context.Context, s *site) (err error) {
 	}
 	c.natsURL, c.websocketURL = "nats://"+listen, "ws://"+websocket
 	c.env = append(c.env, "SLUICE_NATS_URL="+c.natsURL)
-	_, err = c.natsProcess.find(ctx, "Server is ready")
+	_, err = c.natsProcess.Find(ctx, "Server is ready")
 	return err
-}
-
-// freeAddr is a loopback address that nobody listens at. The port lies below those that the system gives to clients.
-func freeAddr() string {
-	for {
-		addr := fmt.Sprintf("127.0.0.1:%d", 15000+rand.IntN(17000))
-		listener, err := net.Listen("tcp", addr) //nolint:noctx // it returns at once
-		if err == nil && listener.Close() == nil {
-			return addr
-		}
-	}
 }
 
 func (c *cluster) startModel(ctx context.Context, s *site) (err error) {
@@ -229,19 +216,19 @@ func (c *cluster) startModel(ctx context.Context, s *site) (err error) {
 // as is the environment of a program that connects to NATS as the role.
 func (c *cluster) as(role string, more ...string) []string {
 	return slices.Concat(c.env, []string{
-		"SLUICE_DATABASE_URL=" + c.address, "SLUICE_PRIVATE_ADDR=" + freeAddr(),
+		"SLUICE_DATABASE_URL=" + c.address, "SLUICE_PRIVATE_ADDR=" + process.FreeAddr(),
 		"SLUICE_NATS_CREDS=" + filepath.Join(c.secrets, role+".creds"), "SLUICE_NATS_SIGNING_KEYS=" + filepath.Join(c.secrets, "signing.json"),
 	}, more)
 }
 
 // startWorker starts one more worker, with these settings.
-func (c *cluster) startWorker(ctx context.Context, s *site, env ...string) (*process, error) {
+func (c *cluster) startWorker(ctx context.Context, s *site, env ...string) (*child, error) {
 	w, err := c.start(s, "worker", c.as("worker", env...))
 	if err != nil {
 		return nil, err
 	}
 	c.workers = append(c.workers, w)
-	_, err = w.find(ctx, "worker ready")
+	_, err = w.Find(ctx, "worker ready")
 	return w, err
 }
 
@@ -258,12 +245,12 @@ func (c *cluster) startAPI(ctx context.Context, s *site) (err error) {
 }
 
 // bareAPI starts an api and waits until it can accept jobs.
-func (c *cluster) bareAPI(ctx context.Context, s *site) (*process, error) {
+func (c *cluster) bareAPI(ctx context.Context, s *site) (*child, error) {
 	p, err := c.start(s, "api", c.as("api", "SLUICE_HTTP_ADDR=127.0.0.1:0", "SLUICE_CREDENTIAL_TTL=24h", "SLUICE_FILES_DIR="+filepath.Join(c.dir, "files")))
 	if err != nil {
 		return nil, err
 	}
-	at, err := p.find(ctx, `msg=listening addr=(\S+)`)
+	at, err := p.Find(ctx, `msg=listening addr=(\S+)`)
 	if err != nil {
 		return nil, err
 	}
@@ -272,22 +259,17 @@ func (c *cluster) bareAPI(ctx context.Context, s *site) (*process, error) {
 }
 
 // ready waits until an api says that it can accept jobs.
-func (c *cluster) ready(ctx context.Context, p *process) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, startLimit, fmt.Errorf("the api is not ready after %s:\n%s", startLimit, &p.out))
-	defer cancel()
-	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+"/readyz", nil)
-		if err != nil {
-			return fmt.Errorf("ask whether the api is ready: %w", err)
-		}
-		if resp, err := c.model.http.Do(req); err == nil {
-			_ = resp.Body.Close() // the status says it all
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		if err := rest(ctx, time.Millisecond); err != nil {
-			return err
-		}
+func (c *cluster) ready(ctx context.Context, p *child) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+"/readyz", nil)
+	if err != nil {
+		return fmt.Errorf("ask whether the api is ready: %w", err)
 	}
+	return p.Await(ctx, func() bool {
+		resp, err := c.model.http.Do(req)
+		if err != nil {
+			return false
+		}
+		_ = resp.Body.Close() // the status says it all
+		return resp.StatusCode == http.StatusOK
+	})
 }

@@ -176,13 +176,13 @@ type bareFigures struct {
 
 // bare runs the bare reader to its end, and says what it prints and what the model spent meanwhile. running, if it is not
 // nil, is called once all streams go on.
-func (c *cluster) bare(ctx context.Context, s *site, model string, streams int, running func(*process) error) (f bareFigures, took time.Duration, err error) {
+func (c *cluster) bare(ctx context.Context, s *site, model string, streams int, running func(*child) error) (f bareFigures, took time.Duration, err error) {
 	p, err := start(s.program("bare"), nil, c.model.url, model, strconv.Itoa(streams), s.Settle.String(), s.Window.String())
 	if err != nil {
 		return f, 0, err
 	}
-	defer p.stop()
-	if _, err := p.find(ctx, "bare running\n"); err != nil {
+	defer p.Stop()
+	if _, err := p.Find(ctx, "bare running\n"); err != nil {
 		return f, 0, err
 	}
 	if running != nil {
@@ -191,7 +191,7 @@ func (c *cluster) bare(ctx context.Context, s *site, model string, streams int, 
 		}
 	}
 	used, err := c.spent(func() error {
-		line, err := p.find(ctx, `(?m)^(\{.*\})\n`)
+		line, err := p.Find(ctx, `(?m)^(\{.*\})\n`)
 		if err != nil {
 			return err
 		}

@@ -52,7 +52,7 @@ func fanOut(ctx context.Context, s *site, r *Report) error {
 	if err := g.measure(ctx, fmt.Sprintf("delta of each of %d jobs at %d viewers each", s.Viewers, viewersEach), s.Viewers, viewersEach, 1, r); err != nil {
 		return err
 	}
-	used, err := usageOf(c.natsProcess.pid)
+	used, err := usageOf(c.natsProcess.PID())
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (c *cluster) gather(ctx context.Context, s *site, n int) (g *gathering, err
 			g.close()
 		}
 	}()
-	used, err := usageOf(c.natsProcess.pid)
+	used, err := usageOf(c.natsProcess.PID())
 	if err != nil {
 		return g, err
 	}
@@ -246,7 +246,7 @@ func (c *cluster) sseMemory(ctx context.Context, s *site) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	before, err := usageOf(c.apiProcess.pid)
+	before, err := usageOf(c.apiProcess.PID())
 	if err != nil {
 		return 0, err
 	}
@@ -281,7 +281,7 @@ func (c *cluster) sseMemory(ctx context.Context, s *site) (float64, error) {
 		}
 	}
 	err = rest(ctx, s.Settle)
-	after, failed := usageOf(c.apiProcess.pid)
+	after, failed := usageOf(c.apiProcess.PID())
 	stop()
 	running.Wait()
 	return float64(after.memory-before.memory) / 1000 / float64(s.Viewers), errors.Join(err, failed, c.cancelAll(ctx, ids))

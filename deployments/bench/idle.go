@@ -39,8 +39,8 @@ func idle(ctx context.Context, s *site, r *Report) error {
 	if err != nil {
 		return err
 	}
-	defer server.stop()
-	if _, err := server.find(ctx, "ready to accept connections"); err != nil {
+	defer server.Stop()
+	if _, err := server.Find(ctx, "ready to accept connections"); err != nil {
 		return err
 	}
 	var rate float64

@@ -100,7 +100,7 @@ func (c *cluster) runJobs(ctx context.Context, m *meter, n int) (rate float64, e
 
 // plainHandler is the obvious alternative, over the same database and upstream.
 type plainHandler struct {
-	*process
+	*child
 	c   *cluster
 	url string
 }
@@ -110,16 +110,16 @@ func (c *cluster) startPlain(ctx context.Context, s *site) (*plainHandler, error
 	if err != nil {
 		return nil, err
 	}
-	at, err := p.find(ctx, `plain at (\S+)`)
+	at, err := p.Find(ctx, `plain at (\S+)`)
 	if err != nil {
 		return nil, err
 	}
-	return &plainHandler{process: p, c: c, url: at[1]}, nil
+	return &plainHandler{child: p, c: c, url: at[1]}, nil
 }
 
 // run has n requests answered, and returns how many per second and what that cost.
 func (h *plainHandler) run(ctx context.Context, n int) (rate float64, used map[string]time.Duration, err error) {
-	before, err := usageOf(h.pid)
+	before, err := usageOf(h.PID())
 	if err != nil {
 		return 0, nil, err
 	}
@@ -132,7 +132,7 @@ func (h *plainHandler) run(ctx context.Context, n int) (rate float64, used map[s
 	if err != nil {
 		return 0, nil, err
 	}
-	after, err := usageOf(h.pid)
+	after, err := usageOf(h.PID())
 	return rate, map[string]time.Duration{
 		alone: after.cpu - before.cpu, "PostgreSQL": all["PostgreSQL"], "model": all["model"], "load": all["load"],
 	}, err

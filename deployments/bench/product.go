@@ -41,7 +41,7 @@ func openProduct(ctx context.Context, s *site) (_ *product, err error) {
 	if err != nil {
 		return nil, err
 	}
-	at, err := up.find(ctx, `API +(\S+)[^\n]*\n *NATS +(\S+)\n(?s:.*)API key +(\S+)(?s:.*)worker ready`)
+	at, err := up.Find(ctx, `API +(\S+)[^\n]*\n *NATS +(\S+)\n(?s:.*)API key +(\S+)(?s:.*)worker ready`)
 	if err != nil {
 		return nil, err
 	}
@@ -60,12 +60,12 @@ func allInOne(upstream, folder string) []string {
 }
 
 // startSim starts the simulated model.
-func (p *product) startSim(ctx context.Context, s *site) (*process, error) {
+func (p *product) startSim(ctx context.Context, s *site) (*child, error) {
 	sim, err := p.start(s, "sluice", []string{"SLUICE_SIM_ADDR=127.0.0.1:0"}, "sim")
 	if err != nil {
 		return nil, err
 	}
-	at, err := sim.find(ctx, `simulated model at (\S+/v1)`)
+	at, err := sim.Find(ctx, `simulated model at (\S+/v1)`)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func (p *product) connect(ctx context.Context, url, natsURL, key string) error {
 }
 
 // start starts one of the site's programs, or one of the system's by its path; it is stopped with the product.
-func (p *product) start(s *site, program string, env []string, args ...string) (*process, error) {
+func (p *product) start(s *site, program string, env []string, args ...string) (*child, error) {
 	if !filepath.IsAbs(program) {
 		program = s.program(program)
 	}
@@ -102,7 +102,7 @@ func (p *product) start(s *site, program string, env []string, args ...string) (
 	if err != nil {
 		return nil, err
 	}
-	p.stops = append(p.stops, child.stop)
+	p.stops = append(p.stops, func() { child.Stop() })
 	for _, pair := range env {
 		if addr, ok := strings.CutPrefix(pair, "SLUICE_PRIVATE_ADDR="); ok {
 			child.private = addr

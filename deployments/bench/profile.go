@@ -22,10 +22,10 @@ func (s *site) profiler(c *cluster, bench string) func(ctx context.Context, part
 		}
 		done = true
 		var running sync.WaitGroup
-		programs := map[string]*process{"api": c.apiProcess, "worker": c.workers[0]}
+		programs := map[string]*child{"api": c.apiProcess, "worker": c.workers[0]}
 		var mu sync.Mutex
 		var failed error
-		keep := func(name string, p *process, path string) {
+		keep := func(name string, p *child, path string) {
 			err := s.keepProfile(ctx, filepath.Join(s.Profile, bench+"-"+name+".pb.gz"), "http://"+p.private+path)
 			mu.Lock()
 			defer mu.Unlock()

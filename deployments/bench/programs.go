@@ -31,19 +31,19 @@ func programFacts(ctx context.Context, s *site, r *Report) error {
 	defer c.leave()
 	s.note("start and stop api, worker and sluice up")
 	took, memory, own := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
-	look := func(name string, start func() (*process, error)) func(context.Context) error {
+	look := func(name string, start func() (*child, error)) func(context.Context) error {
 		return func(ctx context.Context) error {
 			began := time.Now()
 			p, err := start()
 			if err != nil {
 				return err
 			}
-			defer p.stop()
+			defer p.Stop()
 			took[name] = append(took[name], milliseconds(time.Since(began)))
 			if err := rest(ctx, s.Settle); err != nil {
 				return err
 			}
-			used, err := usageOf(p.pid)
+			used, err := usageOf(p.PID())
 			memory[name] = append(memory[name], float64(used.memory)/megabyte)
 			own[name] = append(own[name], float64(used.memory-used.mapped)/megabyte)
 			return err
@@ -51,9 +51,9 @@ func programFacts(ctx context.Context, s *site, r *Report) error {
 	}
 	folder := 0
 	err = s.turns(ctx, s.Rounds,
-		look("api", func() (*process, error) { return c.bareAPI(ctx, s) }),
-		look("worker", func() (*process, error) { return c.startWorker(ctx, s) }),
-		look("sluice up", func() (*process, error) {
+		look("api", func() (*child, error) { return c.bareAPI(ctx, s) }),
+		look("worker", func() (*child, error) { return c.startWorker(ctx, s) }),
+		look("sluice up", func() (*child, error) {
 			folder++
 			return c.up(ctx, s, filepath.Join(c.dir, fmt.Sprintf("up%d", folder)))
 		}))
@@ -71,11 +71,11 @@ func programFacts(ctx context.Context, s *site, r *Report) error {
 }
 
 // up starts an all-in-one in a new folder beside the installation.
-func (c *cluster) up(ctx context.Context, s *site, folder string) (*process, error) {
+func (c *cluster) up(ctx context.Context, s *site, folder string) (*child, error) {
 	p, err := c.start(s, "sluice", allInOne(c.model.url, folder), "up")
 	if err != nil {
 		return nil, err
 	}
-	_, err = p.find(ctx, `worker ready`)
+	_, err = p.Find(ctx, `worker ready`)
 	return p, err
 }

@@ -47,8 +47,8 @@ func streams(ctx context.Context, s *site, r *Report) error {
 		return err
 	}
 	var bare float64
-	_, _, err = c.bare(ctx, s, model, s.Streams, func(p *process) error {
-		used, err := usageOf(p.pid)
+	_, _, err = c.bare(ctx, s, model, s.Streams, func(p *child) error {
+		used, err := usageOf(p.PID())
 		bare = float64(used.memory) / 1000 / float64(s.Streams)
 		return err
 	})
@@ -81,7 +81,7 @@ type held struct {
 
 // hold runs n jobs at once, and looks on until the last has ended.
 func (c *cluster) hold(ctx context.Context, m *meter, n int, model string) (h held, err error) {
-	worker := c.workers[0].pid
+	worker := c.workers[0].PID()
 	before, err := usageOf(worker)
 	if err != nil {
 		return h, err

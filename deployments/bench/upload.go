@@ -27,7 +27,7 @@ func upload(ctx context.Context, s *site, r *Report) error {
 	if err := rest(ctx, s.Settle); err != nil {
 		return err
 	}
-	before, err := usageOf(c.apiProcess.pid)
+	before, err := usageOf(c.apiProcess.PID())
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func upload(ctx context.Context, s *site, r *Report) error {
 		return err
 	}
 	checked := time.Since(began)
-	after, err := usageOf(c.apiProcess.pid)
+	after, err := usageOf(c.apiProcess.PID())
 	if err != nil {
 		return err
 	}

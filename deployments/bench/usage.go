@@ -21,11 +21,11 @@ var processes = []string{"api", "worker", "PostgreSQL", "Redis", "NATS", "model"
 // uses reads what the cluster's processes use, by their names; several workers together.
 func (c *cluster) uses() (map[string]usage, error) {
 	all, failed := map[string]usage{}, error(nil)
-	read := func(name string, p *process) {
+	read := func(name string, p *child) {
 		if p == nil {
 			return
 		}
-		used, err := usageOf(p.pid)
+		used, err := usageOf(p.PID())
 		sum := all[name]
 		all[name] = usage{memory: sum.memory + used.memory, peak: sum.peak + used.peak, cpu: sum.cpu + used.cpu}
 		failed = errors.Join(failed, err)

@@ -78,7 +78,7 @@ func (c *cluster) drain(ctx context.Context, s *site, m *meter, n int) (rate flo
 func (c *cluster) dismiss() {
 	var ending sync.WaitGroup
 	for _, w := range c.workers {
-		ending.Go(w.stop)
+		ending.Go(func() { w.Stop() })
 	}
 	ending.Wait()
 	c.workers = nil

@@ -72,7 +72,6 @@ func requireAnswered(t *testing.T, row, id, text string) {
 func TestBatchCLI(t *testing.T) {
 	t.Parallel()
 	i := newInstallation(t)
-	i.program = filepath.Join(plainPrograms(t), "sluice")
 	i.up(t)
 	t.Run("Run_JSONL", i.batchRuns)
 	t.Run("Run_CSV", i.batchOfCSV)
@@ -185,7 +184,6 @@ func TestBatchCLI_InterruptLeaves_ResumeFetches(t *testing.T) {
 	}))
 	t.Cleanup(upstream.Close)
 	i := newInstallation(t, "OPENAI_BASE_URL="+upstream.URL+"/v1", "SLUICE_UPSTREAM_HEADER=10m")
-	i.program = filepath.Join(plainPrograms(t), "sluice")
 	i.up(t)
 	d := i.desk(t)
 	var in strings.Builder

@@ -79,7 +79,7 @@ func (n *natsNodes) strike(t *testing.T, which ...int) time.Time {
 		back = time.Now()
 	}
 	for _, i := range which {
-		n.servers[i].process = n.servers[i].start(t)
+		n.servers[i].child = n.servers[i].start(t)
 	}
 	until(t, "all servers to have caught up", func() bool {
 		return !slices.ContainsFunc(n.state(t), func(s *jetstream.StreamInfo) bool {

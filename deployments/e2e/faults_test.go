@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/deployments/internal/postgres"
+	"sluice/deployments/internal/process"
 	"sluice/shared/client"
 	"sluice/shared/testkit"
 )
@@ -67,12 +68,12 @@ const deadAfter = 5 * time.Second
 type ruin struct {
 	*cluster
 	database *postgres.Server
-	upstream *process
+	upstream *child
 	simAddr  string
 	simURL   string
 	addrs    [2]string // of the apis
 	apis     [2]*apiProcess
-	workers  [3]*process
+	workers  [3]*child
 	tcp, ws  *nats.Conn // of all native viewers
 	random   *rand.Rand // of the strikes
 	strikes  []strike
@@ -91,8 +92,10 @@ func startRuin(t *testing.T, c *cluster, env ...string) *ruin {
 	database, err := postgres.New(t.Context(), path)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, database.Close()) })
-	in := &ruin{cluster: c, database: database, simAddr: freeAddr(t), addrs: [2]string{freeAddr(t), freeAddr(t)}, random: rand.New(rand.NewPCG(*faultSeed, 0)), asked: map[string]int64{}}
+	in := &ruin{cluster: c, database: database, simAddr: process.FreeAddr(), addrs: [2]string{process.FreeAddr(), process.FreeAddr()}, random: rand.New(rand.NewPCG(*faultSeed, 0)), asked: map[string]int64{}}
 	in.simURL = "http://" + in.simAddr
+	c.programs, err = watched()
+	require.NoError(t, err)
 	c.database = database.URL()
 	c.env = append([]string{
 		"SLUICE_DATABASE_URL=" + database.URL(), "SLUICE_NATS_URL=" + c.nats.url,
@@ -117,7 +120,7 @@ func startRuin(t *testing.T, c *cluster, env ...string) *ruin {
 
 func (in *ruin) startUpstream(t *testing.T) {
 	t.Helper()
-	in.upstream = program{name: "sluice", args: []string{"sim", "--addr", in.simAddr}}.start(t)
+	in.upstream = program{name: in.program("sluice"), args: []string{"sim", "--addr", in.simAddr}}.start(t)
 	in.upstream.await(t, "simulated model at")
 }
 

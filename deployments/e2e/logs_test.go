@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/tidwall/gjson"
 
+	"sluice/deployments/internal/process"
 	"sluice/shared/modelsim"
 )
 
@@ -58,9 +59,9 @@ func TestLogs_HoldNoContentAndNoKeys(t *testing.T) {
 		"SLUICE_INTERACTIVE_ATTEMPTS=2", "SLUICE_WEBHOOK_PRIVATE=allow", "SLUICE_UNKNOWN_MODELS=pass")
 	p := i.up(t)
 	a := i.api(t)
-	hook := a.do(t, http.MethodPost, "/v1/webhooks", `{"url":"http://user-part:pass-part@`+freeAddr(t)+`/path-part?token=query-part","events":["job.*"]}`, "Content-Type", "application/json")
+	hook := a.do(t, http.MethodPost, "/v1/webhooks", `{"url":"http://user-part:pass-part@`+process.FreeAddr()+`/path-part?token=query-part","events":["job.*"]}`, "Content-Type", "application/json")
 	if hook.status != http.StatusCreated { // an address with a password may be refused
-		hook = a.do(t, http.MethodPost, "/v1/webhooks", `{"url":"http://`+freeAddr(t)+`/path-part?token=query-part","events":["job.*"]}`, "Content-Type", "application/json")
+		hook = a.do(t, http.MethodPost, "/v1/webhooks", `{"url":"http://`+process.FreeAddr()+`/path-part?token=query-part","events":["job.*"]}`, "Content-Type", "application/json")
 	}
 	require.Equal(t, http.StatusCreated, hook.status, hook.body)
 	secret := []string{

@@ -9,9 +9,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
+
+	"sluice/deployments/internal/process"
 
 	"go.uber.org/goleak"
 )
@@ -49,21 +51,29 @@ func fail(err error) int {
 	return 1
 }
 
-// buildFlags are those of the product's programs: they run under the race detector if their tests do.
-var buildFlags []string
-
 // build puts the programs of the product, and the nats-server that they are tested against, into bin.
 func build() error {
-	return errors.Join(buildProduct(bin, buildFlags...), goBuild(bin, "github.com/nats-io/nats-server/v2"))
+	return errors.Join(buildProduct(bin), process.Build(bin, "github.com/nats-io/nats-server/v2"))
 }
 
 func buildProduct(into string, flags ...string) error {
-	return goBuild(into, append(flags[:len(flags):len(flags)],
+	return process.Build(into, append(flags[:len(flags):len(flags)],
 		"sluice/deployments/cmd/sluice", "sluice/api/cmd/api", "sluice/worker/cmd/worker", "sluice/migrations/cmd/migrate")...)
 }
 
-func goBuild(into string, args ...string) error {
-	cmd := exec.Command("go", append([]string{"build", "-o", into + string(filepath.Separator)}, args...)...)
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	return cmd.Run()
-}
+// raceFlags build programs under the race detector if the tests are. They cost the machine many times as much, so only what
+// is struck by the fault suite and in clusters is built so: everything happens there at once.
+var raceFlags []string
+
+// watched is the folder of the programs that are built with raceFlags.
+var watched = sync.OnceValues(func() (string, error) {
+	if raceFlags == nil {
+		return bin, nil
+	}
+	dir := filepath.Join(bin, "watched")
+	err := process.Build(dir, append(raceFlags[:len(raceFlags):len(raceFlags)], "sluice/api/cmd/api", "sluice/worker/cmd/worker")...)
+	for _, name := range []string{"sluice", "migrate"} {
+		err = errors.Join(err, os.Symlink(filepath.Join(bin, name), filepath.Join(dir, name)))
+	}
+	return dir, err
+})

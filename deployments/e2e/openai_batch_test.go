@@ -51,7 +51,7 @@ func simAnswer(text string) any { return modelsim.Answer(text) }
 // its files. Each line is answered once, with its own text, in the order of the input.
 func TestOpenAI_Batch(t *testing.T) {
 	t.Parallel()
-	o := startOffice(t, plainPrograms(t))
+	o := startOffice(t)
 	for name, d := range o.drivers {
 		for _, e := range bulks {
 			t.Run(name+e.endpoint, func(t *testing.T) {

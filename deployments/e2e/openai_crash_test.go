@@ -20,7 +20,7 @@ import (
 func TestOpenAI_WorkerKilled(t *testing.T) {
 	t.Parallel()
 	const tokens = 150
-	o := startOffice(t, "", "SLUICE_WORKER_TTL=2s")
+	o := startOffice(t, "SLUICE_WORKER_TTL=2s")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var reading sync.WaitGroup

@@ -19,7 +19,7 @@ import (
 // office is an installation whose clients and whose upstreams are watched.
 type office struct {
 	cluster *cluster
-	worker  *process
+	worker  *child
 	front   *recorder // before the api
 	back    *recorder // before the upstreams
 	wire    *wire
@@ -36,8 +36,8 @@ const pollPause = 100 * time.Millisecond
 // ownKey names the key of a tenant that no other case has.
 const ownKey = "$case"
 
-// startOffice starts an installation of one api and one worker, programs of that folder (empty: bin); env is for both.
-func startOffice(t *testing.T, programs string, env ...string) *office {
+// startOffice starts an installation of one api and one worker; env is for both.
+func startOffice(t *testing.T, env ...string) *office {
 	t.Helper()
 	o := &office{wire: newWire(t)}
 	sim := startUpstream(t)
@@ -49,7 +49,6 @@ func startOffice(t *testing.T, programs string, env ...string) *office {
 		return parseURL(t, mock)
 	})
 	o.cluster = startServers(t, append(env, "OPENAI_BASE_URL="+o.back.url+"/v1", "SLUICE_INTERACTIVE_ATTEMPTS=2")...)
-	o.cluster.programs = programs
 	o.cluster.migrate(t, "up")
 	o.keys = map[string]string{"": o.cluster.key, "wrong": "sk-nobody", "reader": o.cluster.newKey(t, "local", "read"), "other": o.cluster.newKey(t, "other", "submit,read")}
 	o.limit(t, "small", "--body-bytes", "300")
@@ -74,7 +73,7 @@ func (o *office) limit(t *testing.T, tenant string, flags ...string) {
 // with the table, and all that is sent to them with the SDK's types.
 func TestOpenAI(t *testing.T) {
 	t.Parallel()
-	o := startOffice(t, "")
+	o := startOffice(t)
 	t.Run("support", func(t *testing.T) { t.Parallel(); testSupport(t, o) })
 	for _, c := range openaiCases(t) {
 		for name, d := range o.drivers {

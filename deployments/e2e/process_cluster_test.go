@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -46,31 +45,16 @@ func startServers(t *testing.T, env ...string) *cluster {
 	return c
 }
 
-// startPlain is startServers for long loads, with an upstream of its own process.
-func startPlain(t *testing.T, env ...string) *cluster {
+// startLoaded is startServers for long loads, with an upstream of its own process.
+func startLoaded(t *testing.T, env ...string) *cluster {
 	t.Helper()
 	c := startServers(t, append(env, "SLUICE_WORKER_TTL=2s", "SLUICE_FILES_DIR="+t.TempDir(), "SLUICE_EVENT_BYTES=268435456")...)
-	c.programs = plainPrograms(t)
 	sim := program{name: c.program("sluice"), args: []string{"sim", "--addr", "127.0.0.1:0"}}.start(t)
 	c.url = sim.await(t, `simulated model at (\S+/v1)`)[1]
 	c.env = append(c.env, "OPENAI_BASE_URL="+c.url)
 	c.migrate(t, "up")
 	return c
 }
-
-// plainPrograms is the folder of programs without the race detector, which would take most of the time of a large load.
-func plainPrograms(t *testing.T) string {
-	t.Helper()
-	dir, err := plain()
-	require.NoError(t, err)
-	return dir
-}
-
-// plain builds the programs without the race detector, once for all tests.
-var plain = sync.OnceValues(func() (string, error) {
-	dir := filepath.Join(bin, "plain")
-	return dir, buildProduct(dir)
-})
 
 // program is the path of one of the product's programs.
 func (c *cluster) program(name string) string {
@@ -124,7 +108,7 @@ func (c *cluster) newKey(t *testing.T, tenant, scopes string) string {
 }
 
 // startWorker starts one more worker and waits until it takes jobs.
-func (c *cluster) startWorker(t *testing.T, env ...string) *process {
+func (c *cluster) startWorker(t *testing.T, env ...string) *child {
 	t.Helper()
 	w := program{name: c.program("worker"), env: slices.Concat(c.env, c.nats.creds("worker"), env)}.start(t)
 	w.await(t, "worker ready")
@@ -133,7 +117,7 @@ func (c *cluster) startWorker(t *testing.T, env ...string) *process {
 
 // apiProcess is a running api.
 type apiProcess struct {
-	*process
+	*child
 	*client.Client
 	url string
 	key string
@@ -148,7 +132,7 @@ func (c *cluster) startAPI(t *testing.T, addr string, env ...string) *apiProcess
 	env = slices.Concat(c.env, c.nats.creds("api"), []string{"SLUICE_HTTP_ADDR=" + addr, "SLUICE_FILES_DIR=" + c.files}, env)
 	p := program{name: c.program("api"), env: env}.start(t)
 	a := newAPI(t, "http://"+p.await(t, `msg=listening addr=(\S+)`)[1], c.key)
-	a.process = p
+	a.child = p
 	c.apis = append(c.apis, a)
 	return a
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
+	"sluice/deployments/internal/process"
 	"sluice/shared/credential"
 	"sluice/shared/modelsim"
 )
@@ -39,7 +40,7 @@ func startUpstream(t *testing.T) upstream {
 
 // natsServer is a nats-server process with JetStream and WebSocket that can be restarted with what it had.
 type natsServer struct {
-	*process
+	*child
 	url, websocket string
 	keys           string // the folder that sluice nats init has made
 	ca             string // file with what its certificate is signed by; empty: it speaks no TLS
@@ -66,18 +67,18 @@ func initNATS(t *testing.T, flags ...string) *natsServer {
 // initNATSBy is initNATS by some release's sluice.
 func initNATSBy(t *testing.T, sluice string, flags ...string) *natsServer {
 	t.Helper()
-	addr, websocket, dir := freeAddr(t), freeAddr(t), t.TempDir()
+	addr, websocket, dir := process.FreeAddr(), process.FreeAddr(), t.TempDir()
 	keys := filepath.Join(dir, "keys")
 	args := append([]string{"nats", "init", keys, "--listen", addr, "--websocket", websocket, "--store-dir", filepath.Join(dir, "jetstream")}, flags...)
 	program{name: sluice, args: args}.succeed(t)
 	server := program{name: "nats-server", args: []string{"-c", filepath.Join(keys, "nats.conf")}}
-	return &natsServer{process: &process{program: server}, url: "nats://" + addr, websocket: "ws://" + websocket, keys: keys}
+	return &natsServer{child: &child{program: server}, url: "nats://" + addr, websocket: "ws://" + websocket, keys: keys}
 }
 
 // begin starts the server, again after its end, and waits until it takes clients.
 func (n *natsServer) begin(t *testing.T) {
 	t.Helper()
-	n.process = n.start(t)
+	n.child = n.start(t)
 	n.until(t, "take clients", func() bool {
 		nc, err := nats.Connect(n.url, nats.UserCredentials(filepath.Join(n.keys, "setup.creds")), n.trust())
 		if err == nil {

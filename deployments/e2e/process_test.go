@@ -3,9 +3,6 @@ package e2e_test
 import (
 	"bytes"
 	"fmt"
-	"math/rand/v2"
-	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -14,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sluice/deployments/internal/process"
 
 	"github.com/stretchr/testify/require"
 )
@@ -31,8 +30,8 @@ type program struct {
 	death syscall.Signal // sent when the tests die; 0: SIGKILL
 }
 
-// process is a started program. It is killed at the end of its test, with all that it started.
-type process struct {
+// child is a started program. It is killed at the end of its test, with all that it started.
+type child struct {
 	program
 	cmd      *exec.Cmd
 	out, err output
@@ -58,14 +57,14 @@ func (o *output) String() string {
 }
 
 // start starts p. A test that fails shows what p printed.
-func (p program) start(t *testing.T) *process {
+func (p program) start(t *testing.T) *child {
 	t.Helper()
 	path := p.name
 	if !strings.ContainsRune(path, filepath.Separator) {
 		path = filepath.Join(bin, path)
 	}
-	s := &process{program: p, cmd: exec.Command(path, p.args...), done: make(chan struct{})}
-	s.cmd.Env, s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = append(environment(), p.env...), p.dir, &s.out, &s.err
+	s := &child{program: p, cmd: exec.Command(path, p.args...), done: make(chan struct{})}
+	s.cmd.Env, s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = process.Environment(p.env...), p.dir, &s.out, &s.err
 	if p.in != "" {
 		s.cmd.Stdin = strings.NewReader(p.in)
 	}
@@ -90,21 +89,8 @@ func (p program) start(t *testing.T) *process {
 	return s
 }
 
-// environment is the tests' own, without what would configure a child. The race detector of a child need not wait for
-// long at its end.
-func environment() []string {
-	env := []string{"GORACE=atexit_sleep_ms=10"}
-	for _, pair := range os.Environ() {
-		name, _, _ := strings.Cut(pair, "=")
-		if !strings.HasPrefix(name, "SLUICE_") && !strings.HasPrefix(name, "OPENAI_") && !strings.HasPrefix(name, "OTEL_") && !strings.HasPrefix(name, "MAKE") && name != "MFLAGS" {
-			env = append(env, pair)
-		}
-	}
-	return env
-}
-
 // run runs p to its end.
-func (p program) run(t *testing.T) *process {
+func (p program) run(t *testing.T) *child {
 	t.Helper()
 	s := p.start(t)
 	s.code(t)
@@ -119,18 +105,18 @@ func (p program) succeed(t *testing.T) string {
 	return s.out.String()
 }
 
-func (s *process) String() string {
+func (s *child) String() string {
 	return fmt.Sprintf("%s %s\n--- stdout\n%s--- stderr\n%s---", s.name, strings.Join(s.args, " "), s.out.String(), s.err.String())
 }
 
 // signal sends sig to the process, and to all that it started.
-func (s *process) signal(t *testing.T, sig syscall.Signal) {
+func (s *child) signal(t *testing.T, sig syscall.Signal) {
 	t.Helper()
 	require.NoError(t, syscall.Kill(-s.cmd.Process.Pid, sig), "signal %s", s.name)
 }
 
 // kill ends the process as a crash does, if it still runs, and returns when it is gone.
-func (s *process) kill() {
+func (s *child) kill() {
 	select {
 	case <-s.done:
 	default:
@@ -140,7 +126,7 @@ func (s *process) kill() {
 }
 
 // code waits for the end of the process and returns its exit code, -1 after a signal.
-func (s *process) code(t *testing.T) int {
+func (s *child) code(t *testing.T) int {
 	t.Helper()
 	select {
 	case <-s.done:
@@ -151,14 +137,14 @@ func (s *process) code(t *testing.T) int {
 }
 
 // stop asks the process to end, which it must do well.
-func (s *process) stop(t *testing.T, sig syscall.Signal) {
+func (s *child) stop(t *testing.T, sig syscall.Signal) {
 	t.Helper()
 	s.signal(t, sig)
 	require.Zero(t, s.code(t), "%s", s)
 }
 
 // await returns the first match of pattern, with its groups, in what the process prints.
-func (s *process) await(t *testing.T, pattern string) []string {
+func (s *child) await(t *testing.T, pattern string) []string {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
 	var match []string
@@ -172,7 +158,7 @@ func (s *process) await(t *testing.T, pattern string) []string {
 }
 
 // until polls ok for as long as the process lives.
-func (s *process) until(t *testing.T, what string, ok func() bool) {
+func (s *child) until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	ended := false
 	until(t, s.name+" to "+what, func() bool {
@@ -200,33 +186,4 @@ func until(t *testing.T, what string, ok func() bool) {
 		case <-time.After(wait):
 		}
 	}
-}
-
-var ports = struct {
-	sync.Mutex
-	given map[int]bool
-}{given: map[int]bool{}}
-
-// freeAddr returns a loopback address that nobody has and nobody gets until the tests end, so that a server can come
-// back to it: the port lies below those that the system gives to clients.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	ports.Lock()
-	defer ports.Unlock()
-	for range 1000 {
-		port := 15000 + rand.IntN(17000)
-		if ports.given[port] {
-			continue
-		}
-		addr := fmt.Sprintf("127.0.0.1:%d", port)
-		listener, err := net.Listen("tcp", addr)
-		if err != nil {
-			continue
-		}
-		require.NoError(t, listener.Close())
-		ports.given[port] = true
-		return addr
-	}
-	t.Fatal("no port is free")
-	return ""
 }

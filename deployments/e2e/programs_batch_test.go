@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/tidwall/gjson"
 
+	"sluice/deployments/internal/process"
 	"sluice/shared/modelsim"
 )
 
@@ -26,12 +27,12 @@ var batchLines = flag.Int("batch.lines", 10_000, "lines of the batch that is str
 // place and with its own text, and told once on the batch's subject.
 func TestBatch_I1_Struck(t *testing.T) {
 	t.Parallel()
-	c := startPlain(t)
-	apis := []string{freeAddr(t), freeAddr(t)}
+	c := startLoaded(t)
+	apis := []string{process.FreeAddr(), process.FreeAddr()}
 	for _, addr := range apis {
 		c.startAPI(t, addr).ready(t)
 	}
-	workers := []*process{c.startWorker(t), c.startWorker(t)}
+	workers := []*child{c.startWorker(t), c.startWorker(t)}
 	batch := c.apis[0].startBatch(t, writeLines(t, *batchLines))
 
 	for i, s := range []struct {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"sluice/deployments/internal/process"
 	"sluice/shared/client"
 	"sluice/shared/completion"
 	"sluice/shared/modelsim"
@@ -63,7 +64,7 @@ func TestWorker_I1_DrainedThenKilled(t *testing.T) {
 func TestAPI_I3_DiesWhileItStreams(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 0, 1)
-	addr := freeAddr(t)
+	addr := process.FreeAddr()
 	a := c.startAPI(t, addr)
 	job := a.submit(t, "tps=15&tokens=180") // long enough for an api to start twice on a busy machine
 	sse, tcp := a.sse(t, job, 0), native(t, job, job.Stream.NATSURL, 0)

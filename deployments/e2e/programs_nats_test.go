@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
+	"sluice/deployments/internal/process"
 	"sluice/shared/completion"
 	"sluice/shared/testkit"
 )
@@ -74,13 +75,13 @@ func TestNATS_Cluster_I3(t *testing.T) {
 // startNATSCluster starts three servers with the same accounts.
 func startNATSCluster(t *testing.T) []*natsServer {
 	t.Helper()
-	routes := []string{freeAddr(t), freeAddr(t), freeAddr(t)}
+	routes := []string{process.FreeAddr(), process.FreeAddr(), process.FreeAddr()}
 	first := initNATS(t, "--cluster", routes[0], "--routes", strings.Join(routes[1:], ","), "--server-name", "n0")
 	text, err := os.ReadFile(filepath.Join(first.keys, "nats.conf"))
 	require.NoError(t, err)
 	servers := []*natsServer{first}
 	for i := 1; i < len(routes); i++ {
-		addr, websocket, dir := freeAddr(t), freeAddr(t), t.TempDir()
+		addr, websocket, dir := process.FreeAddr(), process.FreeAddr(), t.TempDir()
 		conf := strings.NewReplacer(
 			`"n0"`, fmt.Sprintf("%q", fmt.Sprintf("n%d", i)), strings.TrimPrefix(first.url, "nats://"), addr, strings.TrimPrefix(first.websocket, "ws://"), websocket,
 			filepath.Join(filepath.Dir(first.keys), "jetstream"), filepath.Join(dir, "jetstream"), routes[0], routes[i], routes[i], routes[0],
@@ -88,7 +89,7 @@ func startNATSCluster(t *testing.T) []*natsServer {
 		file := filepath.Join(dir, "nats.conf")
 		require.NoError(t, os.WriteFile(file, []byte(conf), 0o600))
 		server := program{name: "nats-server", args: []string{"-c", file}}
-		servers = append(servers, &natsServer{process: &process{program: server}, url: "nats://" + addr, websocket: "ws://" + websocket, keys: first.keys})
+		servers = append(servers, &natsServer{child: &child{program: server}, url: "nats://" + addr, websocket: "ws://" + websocket, keys: first.keys})
 	}
 	for _, n := range servers {
 		n.begin(t)

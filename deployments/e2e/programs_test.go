@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/tidwall/gjson"
 
+	"sluice/deployments/internal/process"
 	"sluice/shared/client"
 	"sluice/shared/completion"
 	"sluice/shared/modelsim"
@@ -308,7 +309,7 @@ func TestPrograms_StartWithoutServers(t *testing.T) {
 	for _, name := range []string{"api", "worker"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := program{name: name, env: []string{"SLUICE_DATABASE_URL=postgres://nobody@" + freeAddr(t) + "/none", "SLUICE_PRIVATE_ADDR=127.0.0.1:0"}}.start(t)
+			p := program{name: name, env: []string{"SLUICE_DATABASE_URL=postgres://nobody@" + process.FreeAddr() + "/none", "SLUICE_PRIVATE_ADDR=127.0.0.1:0"}}.start(t)
 			p.await(t, "waiting for PostgreSQL")
 			p.signal(t, syscall.SIGTERM)
 			p.code(t)

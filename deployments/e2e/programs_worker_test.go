@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
+	"sluice/deployments/internal/process"
 	"sluice/shared/client"
 	"sluice/shared/completion"
 	"sluice/shared/eventlog"
@@ -82,9 +83,8 @@ func TestWorker_DrainOf500Streams(t *testing.T) {
 	t.Parallel()
 	const streams = 500
 	c := startServers(t, "SLUICE_INTERACTIVE_ATTEMPTS=1", "SLUICE_INTERACTIVE_SLOTS=600", "SLUICE_DRAIN_LIMIT=1s", "SLUICE_UPSTREAM_IDLE=10m") // no stream stalls, however long it takes to begin them all
-	c.programs = plainPrograms(t)
 	c.migrate(t, "up")
-	addr := freeAddr(t)
+	addr := process.FreeAddr()
 	a := c.startAPI(t, addr)
 	a.ready(t)
 	first := c.startWorker(t)
@@ -142,7 +142,7 @@ func TestQueue_PoisonIsShown(t *testing.T) {
 	job := a.submit(t, "tps=0")
 	require.Equal(t, completion.Completed, a.finished(t, job.ID).State, "it blocks nobody")
 	doctor := program{name: "sluice", args: []string{"doctor"}, env: append(c.env[:len(c.env):len(c.env)], "SLUICE_API_URL="+a.url)}
-	var seen *process
+	var seen *child
 	until(t, "the doctor to see it", func() bool {
 		seen = doctor.run(t)
 		return seen.code(t) == 1

@@ -3,4 +3,4 @@
 package e2e_test
 
 // The inside of SQLite is not watched, as in make test.
-func init() { buildFlags = append(buildFlags, "-race", "-gcflags=modernc.org/...=-race=false") }
+func init() { raceFlags = []string{"-race", "-gcflags=modernc.org/...=-race=false"} }

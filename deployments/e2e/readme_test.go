@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/tidwall/gjson"
 
+	"sluice/deployments/internal/process"
 	"sluice/shared/modelsim"
 	"sluice/shared/testkit"
 )
@@ -37,7 +38,7 @@ func shell(command string) program {
 }
 
 // makeTarget runs make as a reader does. If the tests are killed, it hands the news on to its children.
-func makeTarget(t *testing.T, command string, env ...string) *process {
+func makeTarget(t *testing.T, command string, env ...string) *child {
 	t.Helper()
 	return program{name: "/bin/sh", args: []string{"-c", "exec env " + command}, dir: root, env: env, death: syscall.SIGTERM}.start(t)
 }
@@ -98,13 +99,13 @@ func TestProgramsPage_CommandsDoRun(t *testing.T) {
 	blocks := shellBlocks(t, "deployments/docs/programs.md")
 	require.Len(t, blocks, 1)
 	database, redis, u := testkit.PostgresSchema(t), testkit.StartRedis(t), startUpstream(t)
-	addr, nats, keys := freeAddr(t), freeAddr(t), filepath.Join(t.TempDir(), "keys")
+	addr, nats, keys := process.FreeAddr(), process.FreeAddr(), filepath.Join(t.TempDir(), "keys")
 	env := map[string]string{
 		"SLUICE_DATABASE_URL": database, "SLUICE_REDIS_URL": redis.URL(), "SLUICE_NATS_URL": "nats://" + nats, "SLUICE_NATS_SIGNING_KEYS": keys + "/signing.json",
 		"SLUICE_HTTP_ADDR": addr, "SLUICE_API_URL": "http://" + addr, "OPENAI_BASE_URL": u.url,
 		"SLUICE_FILES_DIR": t.TempDir(), "SLUICE_PRIVATE_ADDR": "127.0.0.1:0",
 	}
-	elsewhere := strings.NewReplacer("init nats", "init "+keys+" --listen "+nats+" --websocket "+freeAddr(t)+" --store-dir "+t.TempDir(),
+	elsewhere := strings.NewReplacer("init nats", "init "+keys+" --listen "+nats+" --websocket "+process.FreeAddr()+" --store-dir "+t.TempDir(),
 		"nats/", keys+"/", "nats-server", "bin/nats-server")
 	var given []string
 	ready := map[string]string{"nats-server": "Server is ready", "bin/api": "listening", "bin/worker": "worker ready"}

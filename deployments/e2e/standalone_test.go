@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/tidwall/gjson"
 
+	"sluice/deployments/internal/process"
 	"sluice/shared/client"
 	"sluice/shared/completion"
 	"sluice/shared/modelsim"
@@ -27,32 +28,31 @@ const (
 
 // installation is one data folder and the addresses under which it is served.
 type installation struct {
-	env     []string
-	url     string
-	dir     string
-	program string // path of sluice, or its name in bin
+	env []string
+	url string
+	dir string
 }
 
 func newInstallation(t *testing.T, env ...string) *installation {
 	t.Helper()
-	addr, dir := freeAddr(t), filepath.Join(t.TempDir(), "data")
-	return &installation{url: "http://" + addr, dir: dir, program: "sluice", env: append([]string{
-		"SLUICE_HTTP_ADDR=" + addr, "SLUICE_NATS_ADDR=" + freeAddr(t), "SLUICE_WEBSOCKET_ADDR=" + freeAddr(t),
+	addr, dir := process.FreeAddr(), filepath.Join(t.TempDir(), "data")
+	return &installation{url: "http://" + addr, dir: dir, env: append([]string{
+		"SLUICE_HTTP_ADDR=" + addr, "SLUICE_NATS_ADDR=" + process.FreeAddr(), "SLUICE_WEBSOCKET_ADDR=" + process.FreeAddr(),
 		"SLUICE_DATA_DIR=" + dir, "SLUICE_RETRY_BASE=100ms",
 	}, env...)}
 }
 
 // up starts sluice up and waits until it has greeted.
-func (i *installation) up(t *testing.T, env ...string) *process {
+func (i *installation) up(t *testing.T, env ...string) *child {
 	t.Helper()
-	p := program{name: i.program, args: []string{"up"}, env: append(i.env[:len(i.env):len(i.env)], env...)}.start(t)
+	p := program{name: "sluice", args: []string{"up"}, env: append(i.env[:len(i.env):len(i.env)], env...)}.start(t)
 	p.await(t, "Ctrl-C stops")
 	return p
 }
 
 // sluice is a command line against the installation.
 func (i *installation) sluice(args ...string) program {
-	return program{name: i.program, args: args, env: []string{"SLUICE_API_URL=" + i.url, "SLUICE_DATA_DIR=" + i.dir}}
+	return program{name: "sluice", args: args, env: []string{"SLUICE_API_URL=" + i.url, "SLUICE_DATA_DIR=" + i.dir}}
 }
 
 // api is a client of the installation.
@@ -237,7 +237,7 @@ func (i *installation) askFails(t *testing.T) {
 	p = i.sluice("ask", "--lane", "fast", prompt).run(t)
 	require.Equal(t, 1, p.code(t))
 	require.Contains(t, p.err.String(), "lane")
-	p = i.sluice("ask", "--api", "http://"+freeAddr(t), prompt).run(t)
+	p = i.sluice("ask", "--api", "http://"+process.FreeAddr(), prompt).run(t)
 	require.Equal(t, 1, p.code(t))
 	require.Contains(t, p.err.String(), "refused")
 }
@@ -322,12 +322,12 @@ func (i *installation) doctor(t *testing.T) {
 	require.NotContains(t, out, "FAIL")
 
 	require.Equal(t, "ready\n", i.sluice("ready", i.url+"/readyz").succeed(t))
-	require.Equal(t, 1, i.sluice("ready", "http://"+freeAddr(t)+"/readyz").run(t).code(t))
+	require.Equal(t, 1, i.sluice("ready", "http://"+process.FreeAddr()+"/readyz").run(t).code(t))
 
 	ill := i.sluice("doctor")
 	ill.env = []string{
-		"SLUICE_API_URL=http://" + freeAddr(t), "SLUICE_DATABASE_URL=postgres://nobody@" + freeAddr(t) + "/none",
-		"SLUICE_REDIS_URL=redis://" + freeAddr(t), "SLUICE_NATS_URL=nats://" + freeAddr(t), "OPENAI_BASE_URL=http://" + freeAddr(t) + "/v1",
+		"SLUICE_API_URL=http://" + process.FreeAddr(), "SLUICE_DATABASE_URL=postgres://nobody@" + process.FreeAddr() + "/none",
+		"SLUICE_REDIS_URL=redis://" + process.FreeAddr(), "SLUICE_NATS_URL=nats://" + process.FreeAddr(), "OPENAI_BASE_URL=http://" + process.FreeAddr() + "/v1",
 	}
 	p := ill.run(t)
 	require.Equal(t, 1, p.code(t))
@@ -459,7 +459,7 @@ func TestUp_DataFolderInUse(t *testing.T) {
 // TestUp_RealUpstream asks a server that is not the built-in one: sluice sim, as a process of its own.
 func TestUp_RealUpstream(t *testing.T) {
 	t.Parallel()
-	addr := freeAddr(t)
+	addr := process.FreeAddr()
 	sim := program{name: "sluice", args: []string{"sim", "--addr", addr}}.start(t)
 	sim.await(t, "simulated model at http://"+addr+"/v1")
 	i := newInstallation(t, "OPENAI_BASE_URL=http://"+addr+"/v1")

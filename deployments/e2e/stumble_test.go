@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"sluice/deployments/internal/process"
 	"sluice/shared/modelsim"
 )
 
@@ -94,7 +95,7 @@ func TestStumble_API(t *testing.T) {
 	i := newInstallation(t)
 	i.up(t)
 	for name, row := range map[string]struct{ url, key, want, doctor string }{
-		"away": {"http://" + freeAddr(t), "", `nothing answers at http://\S+ \(connection refused\); start it with sluice up, or set SLUICE_API_URL`, `FAIL +API +nothing answers at`},
+		"away": {"http://" + process.FreeAddr(), "", `nothing answers at http://\S+ \(connection refused\); start it with sluice up, or set SLUICE_API_URL`, `FAIL +API +nothing answers at`},
 		"page": {page.URL, "", `what answers there is no Sluice API \(HTTP 404\); set SLUICE_API_URL`, `FAIL +API +what answers there is no Sluice API`},
 		"nats": {
 			strings.Replace(strings.TrimPrefix(i.env[1], "SLUICE_NATS_ADDR="), "127", "http://127", 1), "",
@@ -135,7 +136,7 @@ func TestStumble_Upstream(t *testing.T) {
 	t.Cleanup(odd.Close)
 	for name, row := range map[string]struct{ url, start, ask string }{
 		"away": {
-			"http://" + freeAddr(t) + "/v1", `nothing listens at \S+: start the upstream, or set OPENAI_BASE_URL to where it is`,
+			"http://" + process.FreeAddr() + "/v1", `nothing listens at \S+: start the upstream, or set OPENAI_BASE_URL to where it is`,
 			`upstream_unreachable: .* Start the upstream, or set the server's OPENAI_BASE_URL to where it is`,
 		},
 		"html": {
@@ -195,7 +196,7 @@ exit 1
 // TestStumble_NoRoot runs the tests' own preparation where nothing is installed and nothing can be.
 func TestStumble_NoRoot(t *testing.T) {
 	t.Parallel()
-	require.NoError(t, goBuild(bin, "sluice/deployments/cmd/testenv"))
+	require.NoError(t, process.Build(bin, "sluice/deployments/cmd/testenv"))
 	empty, err := os.MkdirTemp("", "sluice-stumble-") // t.TempDir would be in folders that nobody may enter
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(empty)) })

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/tidwall/gjson"
 
+	"sluice/deployments/internal/process"
 	"sluice/shared/client"
 	"sluice/shared/completion"
 )
@@ -37,7 +38,7 @@ func (i *installation) onScreen(t *testing.T, args ...string) *screen {
 	require.NoError(t, err)
 	require.NoError(t, pty.Setsize(s.terminal, &pty.Winsize{Rows: 24, Cols: 80}))
 	s.cmd = exec.Command(filepath.Join(bin, "sluice"), args...)
-	s.cmd.Env = append(environment(), append(i.sluice().env, "TERM=xterm-256color", "NO_COLOR=")...)
+	s.cmd.Env = process.Environment(append(i.sluice().env, "TERM=xterm-256color", "NO_COLOR=")...)
 	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = s.slave, s.slave, s.slave
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	require.NoError(t, s.cmd.Start())

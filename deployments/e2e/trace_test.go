@@ -18,6 +18,7 @@ import (
 	"github.com/tidwall/gjson"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 
+	"sluice/deployments/internal/process"
 	"sluice/shared/completion"
 	"sluice/shared/modelsim"
 )
@@ -33,7 +34,7 @@ type observed struct {
 	*collector
 	witness *witness
 	api     *apiProcess
-	worker  *process
+	worker  *child
 }
 
 func startTraced(t *testing.T) *observed {
@@ -395,7 +396,7 @@ POST /v1/jobs
 // TestTraces_CollectorAway: nobody listens where the spans go. Jobs do not notice, and the log says it once.
 func TestTraces_CollectorAway(t *testing.T) {
 	t.Parallel()
-	i := newInstallation(t, "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+freeAddr(t), "OTEL_EXPORTER_OTLP_TIMEOUT=100", "OTEL_BSP_SCHEDULE_DELAY=10")
+	i := newInstallation(t, "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+process.FreeAddr(), "OTEL_EXPORTER_OTLP_TIMEOUT=100", "OTEL_BSP_SCHEDULE_DELAY=10")
 	server := i.up(t)
 	for range 3 {
 		require.Equal(t, modelsim.Answer(prompt)+"\n", i.sluice("ask", prompt).succeed(t))

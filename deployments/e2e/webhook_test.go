@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/tidwall/gjson"
 
+	"sluice/deployments/internal/process"
 	"sluice/shared/client"
 	"sluice/shared/completion"
 	"sluice/shared/store"
@@ -82,7 +83,7 @@ func TestWebhooks_I1_APIKilled(t *testing.T) {
 	t.Parallel()
 	c := startServers(t, "SLUICE_WEBHOOK_PRIVATE=allow", "SLUICE_WEBHOOK_TIMEOUT=1s")
 	c.migrate(t, "up")
-	addr := freeAddr(t)
+	addr := process.FreeAddr()
 	api := c.startAPI(t, addr)
 	api.ready(t)
 	c.startWorker(t)

@@ -74,11 +74,10 @@ func see[T any](t *testing.T, ctx context.Context, expression string) T {
 	return v
 }
 
-// until waits for an expression to become true. It does not wait for frames, which hidden tabs do not draw.
+// until waits for an expression to become true.
 func until(t *testing.T, ctx context.Context, expression string) {
 	t.Helper()
-	_, err := chromedp.Run(ctx, chromedp.Poll[bool](expression, chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(0)))
-	require.NoError(t, err, expression)
+	require.NoError(t, chromium.Until(ctx, expression))
 }
 
 type bundle struct {

@@ -16,6 +16,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
+	"sluice/deployments/internal/chromium"
 	"sluice/shared/client"
 	"sluice/shared/completion"
 )
@@ -114,15 +115,11 @@ func (browserClient) act(t *testing.T, in *installation, p plan) iter.Seq[line] 
 		text, err := json.Marshal(p)
 		require.NoError(t, err)
 		require.NoError(t, chromedp.Do(ctx, chromedp.Navigate(in.pages+"/page.html")))
-		wait := func(expression string) {
-			_, err := chromedp.Run(ctx, chromedp.Poll[bool](expression, chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(0)))
-			require.NoError(t, err, expression)
-		}
-		wait("window.act !== undefined")
+		require.NoError(t, chromium.Until(ctx, "window.act !== undefined"))
 		_, err = chromedp.Run(ctx, chromedp.Evaluate[chromedp.Void]("window.act("+string(text)+")"))
 		require.NoError(t, err)
 		for ended := false; !ended; {
-			wait("window.lines.length > 0")
+			require.NoError(t, chromium.Until(ctx, "window.lines.length > 0"))
 			taken, err := chromedp.Run(ctx, chromedp.Evaluate[string]("JSON.stringify(window.lines.splice(0))"))
 			require.NoError(t, err)
 			var lines []line

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"sluice/deployments/internal/npm"
+	"sluice/deployments/internal/process"
 )
 
 const source = "../../clients/js"
@@ -35,4 +36,10 @@ func build(ctx context.Context) error {
 	}
 	return npm.Run(ctx, built, "node", "node_modules/esbuild/bin/esbuild", "page.mjs", "--bundle", "--format=esm", "--minify",
 		"--target=es2022", "--log-level=error", "--outfile=page.js")
+}
+
+// buildProduct puts the program beside the package.
+func buildProduct() error {
+	sluice = filepath.Join(built, "bin", "sluice")
+	return process.Build(filepath.Dir(sluice), "sluice/deployments/cmd/sluice")
 }

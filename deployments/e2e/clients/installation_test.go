@@ -2,24 +2,20 @@ package clients_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
 
-	"sluice/deployments/standalone"
+	"sluice/deployments/internal/process"
 	"sluice/shared/client"
 	"sluice/shared/completion"
 )
@@ -40,10 +36,9 @@ const credentialAge = 5 * time.Second
 
 // running is one life of an installation.
 type running struct {
-	url  *url.URL
-	api  *client.Client
-	stop context.CancelFunc
-	done chan error
+	*process.Process
+	url *url.URL
+	api *client.Client
 }
 
 func setup(t *testing.T) *installation {
@@ -55,38 +50,34 @@ func setup(t *testing.T) *installation {
 	return in
 }
 
+// greeting is what an installation says of where it is.
+const greeting = `page +(\S+)/#key=(\S+)\n(?s:.*)NATS +nats://(\S+)\n +WebSocket +ws://(\S+)\n(?s:.*)Ctrl-C stops`
+
 func (in *installation) start(t *testing.T) {
 	t.Helper()
-	var c standalone.Config
-	parser, err := kong.New(&c)
+	p, err := process.Start(sluice, nil, "up",
+		"--http-addr=127.0.0.1:0", "--nats-addr=127.0.0.1:0", "--websocket-addr=127.0.0.1:0", "--data-dir="+in.data,
+		"--drain-limit=100ms", "--retry-base=10ms", "--credential-ttl="+credentialAge.String(), "--interactive-slots=1", "--interactive-attempts=2", "--batch-slots=1",
+		"--websocket-origins="+in.pages, "--public-websocket-url=ws://"+in.ws.address(), "--public-nats-url=nats://"+in.nats.address(),
+	)
 	require.NoError(t, err)
-	_, err = parser.Parse([]string{
-		"--http-addr=127.0.0.1:0", "--nats-addr=127.0.0.1:0", "--websocket-addr=127.0.0.1:0", "--data-dir=" + in.data,
-		"--drain-limit=100ms", "--retry-base=10ms", "--credential-ttl=" + credentialAge.String(), "--interactive-slots=1", "--interactive-attempts=2", "--batch-slots=1",
-		"--websocket-origins=" + in.pages, "--public-websocket-url=ws://" + in.ws.address(), "--public-nats-url=nats://" + in.nats.address(),
-	})
+	at, err := p.Find(t.Context(), greeting)
 	require.NoError(t, err)
-	s, err := standalone.New(t.Context(), c, slog.New(slog.DiscardHandler))
+	address, err := url.Parse(at[1])
 	require.NoError(t, err)
-	address, err := url.Parse(s.HTTPURL())
+	api, err := client.New(at[1], nil)
 	require.NoError(t, err)
-	api, err := client.New(s.HTTPURL(), nil)
-	require.NoError(t, err)
-	ctx, stop := context.WithCancel(context.Background())
-	in.key = s.Key()
-	r := &running{url: address, api: api.WithKey(in.key), stop: stop, done: make(chan error, 1)}
-	go func() { r.done <- s.Run(ctx) }()
+	in.key = at[2]
 	in.http.aim(address.Host)
-	in.ws.aim(strings.TrimPrefix(s.WebSocketURL(), "ws://"))
-	in.nats.aim(strings.TrimPrefix(s.NATSURL(), "nats://"))
-	in.now.Store(r)
+	in.nats.aim(at[3])
+	in.ws.aim(at[4])
+	in.now.Store(&running{p, address, api.WithKey(in.key)})
 }
 
 func (in *installation) stop(t *testing.T) {
 	t.Helper()
-	r := in.now.Load()
-	r.stop()
-	require.NoError(t, <-r.done)
+	p := in.now.Load()
+	require.Zero(t, p.Stop(), "%s", &p.Out)
 }
 
 // api reaches the API past the proxies.

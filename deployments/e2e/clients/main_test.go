@@ -22,11 +22,13 @@ var (
 	browser context.Context
 	// built is the folder of the built package, with the drivers and node_modules.
 	built string
+	// sluice is the built program.
+	sluice string
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(suite{m}) }
 
-// suite builds the package and starts the browser before its tests.
+// suite builds the package and the program, and starts the browser before its tests.
 type suite struct{ *testing.M }
 
 // sideBySide is how many tests run at once: they wait for processes more than they compute.
@@ -36,7 +38,7 @@ func (s suite) Run() int {
 	flag.Parse()
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	err := errors.Join(flag.Set("test.parallel", sideBySide), build(ctx), open(ctx))
+	err := errors.Join(flag.Set("test.parallel", sideBySide), build(ctx), buildProduct(), open(ctx))
 	defer os.RemoveAll(built)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/tidwall/gjson"
 
+	"sluice/deployments/internal/process"
 	"sluice/shared/client"
 	"sluice/shared/completion"
 	"sluice/shared/modelsim"
@@ -114,7 +115,7 @@ func (e *engine) tool(t *testing.T, key string, args ...string) string {
 	service := e.project.Services["sluice"]
 	place := e.place(t, service, 0)
 	cmd := command(t, append(slices.Clone(service.Entrypoint), args...), append(place.env(service), "SLUICE_API_KEY="+key))
-	var said output
+	var said process.Output
 	cmd.Stderr = &said
 	out, err := cmd.Output()
 	require.NoError(t, err, "%s: %s%s", strings.Join(args, " "), out, said.String())
@@ -124,7 +125,7 @@ func (e *engine) tool(t *testing.T, key string, args ...string) string {
 // lose kills container i of a service, which the engine then names no more.
 func (e *engine) lose(t *testing.T, service string, i int) {
 	t.Helper()
-	e.containers[service][i].kill()
+	e.containers[service][i].Kill()
 	e.names.forget(service, e.hosts[service][i])
 }
 

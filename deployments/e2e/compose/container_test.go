@@ -3,16 +3,16 @@
 package compose_test
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"sluice/deployments/internal/process"
 
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/stretchr/testify/require"
@@ -23,28 +23,8 @@ const patience = 2 * time.Minute
 
 // container is a process of a service.
 type container struct {
+	*process.Process
 	name string
-	cmd  *exec.Cmd
-	out  output
-	done chan struct{} // closed at its end
-}
-
-// output is what a process prints, readable while it does.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
 }
 
 // find returns the path of a program as an image would have it: ours first, then the system's.
@@ -80,52 +60,29 @@ func command(t *testing.T, args, env []string) *exec.Cmd {
 
 func startContainer(t *testing.T, name string, args, env []string) *container {
 	t.Helper()
-	c := &container{name: name, cmd: command(t, args, env), done: make(chan struct{})}
-	c.cmd.Stdout, c.cmd.Stderr, c.cmd.Dir = &c.out, &c.out, t.TempDir()
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	require.NoError(t, c.cmd.Start(), "start %s", name)
-	go func() {
-		defer close(c.done)
-		_ = c.cmd.Wait() // how it ended is asked by code
-	}()
+	cmd := command(t, args, env)
+	cmd.Dir = t.TempDir()
+	p, err := process.StartCommand(cmd)
+	require.NoError(t, err)
 	t.Cleanup(func() {
-		c.kill()
+		p.Kill()
 		if t.Failed() {
-			t.Logf("%s %s\n%s", name, strings.Join(args, " "), c.out.String())
+			t.Logf("%s %s\n%s", name, strings.Join(args, " "), &p.Out)
 		}
 	})
-	return c
-}
-
-// kill ends the container as a crash does, if it still runs.
-func (c *container) kill() {
-	select {
-	case <-c.done:
-	default:
-		_ = syscall.Kill(-c.cmd.Process.Pid, syscall.SIGKILL) // it may end just now
-		<-c.done
-	}
-}
-
-func (c *container) ended() bool {
-	select {
-	case <-c.done:
-		return true
-	default:
-		return false
-	}
+	return &container{p, name}
 }
 
 // succeed waits for a good end.
 func (c *container) succeed(t *testing.T) {
 	t.Helper()
 	until(t, func() error {
-		if !c.ended() {
+		if !c.Ended() {
 			return fmt.Errorf("%s still runs", c.name)
 		}
 		return nil
 	})
-	require.Zero(t, c.cmd.ProcessState.ExitCode(), "%s: %s", c.name, c.out.String())
+	require.Zero(t, c.Code(), "%s: %s", c.name, &c.Out)
 }
 
 // signals are those that services are stopped with.
@@ -134,13 +91,7 @@ var signals = map[string]syscall.Signal{"": syscall.SIGTERM, "SIGUSR1": syscall.
 // stop asks the container to end, as the engine does, within the time that the engine gives it.
 func (c *container) stop(t *testing.T, service types.ServiceConfig) {
 	t.Helper()
-	require.NoError(t, c.cmd.Process.Signal(signals[service.StopSignal]))
-	select {
-	case <-c.done:
-	case <-time.After(time.Duration(*service.StopGracePeriod)):
-		t.Fatalf("%s does not end within its stop_grace_period of %s", c.name, service.StopGracePeriod)
-	}
-	require.Zero(t, c.cmd.ProcessState.ExitCode(), "%s: %s", c.name, c.out.String())
+	require.Zero(t, c.StopBy(signals[service.StopSignal], time.Duration(*service.StopGracePeriod)), "%s ends badly, or not within its stop_grace_period of %s: %s", c.name, service.StopGracePeriod, &c.Out)
 }
 
 // until polls ok until it returns nil, ever more rarely: asking costs the machine time.

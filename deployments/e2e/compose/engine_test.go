@@ -167,8 +167,8 @@ func (e *engine) healthy(t *testing.T, name string) {
 	require.Equal(t, "CMD", service.HealthCheck.Test[0], "an image may have no shell")
 	for i := range service.GetScale() {
 		until(t, func() error {
-			if name != database && e.containers[name][i].ended() {
-				require.Fail(t, "ended before it was healthy", "%s: %s", name, e.containers[name][i].out.String())
+			if name != database && e.containers[name][i].Ended() {
+				require.Fail(t, "ended before it was healthy", "%s: %s", name, e.containers[name][i].Out.String())
 			}
 			return e.check(t, service, i)
 		})

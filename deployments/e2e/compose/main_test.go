@@ -9,9 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
+
+	"sluice/deployments/internal/process"
 
 	"go.uber.org/goleak"
 )
@@ -36,8 +36,6 @@ func (s suite) Run() int {
 }
 
 func build() error {
-	cmd := exec.Command("go", "build", "-o", bin+string(filepath.Separator), "github.com/nats-io/nats-server/v2",
+	return process.Build(bin, "github.com/nats-io/nats-server/v2",
 		"sluice/deployments/cmd/sluice", "sluice/api/cmd/api", "sluice/worker/cmd/worker", "sluice/migrations/cmd/migrate")
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	return cmd.Run()
 }

@@ -1,12 +1,8 @@
 package page_test
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,12 +10,12 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"sluice/deployments/internal/process"
 	"sluice/shared/client"
 	"sluice/shared/completion"
 )
@@ -35,73 +31,42 @@ type installation struct {
 	http string // addresses of the process
 	ws   string
 	env  []string
-	cmd  *exec.Cmd
-	log  *bytes.Buffer // whole once done is closed
-	done chan struct{}
+	now  *process.Process // nil before it is up
 }
 
 // newInstallation is an installation that is not up yet. Its model answers at once, unless one is asked that is gated.
 func newInstallation(dir string, env ...string) *installation {
-	i := &installation{dir: dir, http: freeAddr(), ws: freeAddr()}
-	i.env = append(environment(), "SLUICE_HTTP_ADDR="+i.http, "SLUICE_NATS_ADDR="+freeAddr(), "SLUICE_WEBSOCKET_ADDR="+i.ws, "SLUICE_DATA_DIR="+dir, "SLUICE_RETRY_BASE=100ms",
-		"SLUICE_INTERACTIVE_SLOTS=32", "SLUICE_CHAT_NAMING=off", "OPENAI_BASE_URL="+model.server.URL+"/v1", "SLUICE_UPSTREAM_IDLE=10m", `SLUICE_CHAT_PARAMETERS={"model":"`+quick+`"}`)
-	i.env = append(i.env, env...)
+	i := &installation{dir: dir, http: process.FreeAddr(), ws: process.FreeAddr()}
+	i.env = append([]string{
+		"SLUICE_HTTP_ADDR=" + i.http, "SLUICE_NATS_ADDR=" + process.FreeAddr(), "SLUICE_WEBSOCKET_ADDR=" + i.ws, "SLUICE_DATA_DIR=" + dir, "SLUICE_RETRY_BASE=100ms",
+		"SLUICE_INTERACTIVE_SLOTS=32", "SLUICE_CHAT_NAMING=off", "OPENAI_BASE_URL=" + model.server.URL + "/v1", "SLUICE_UPSTREAM_IDLE=10m", `SLUICE_CHAT_PARAMETERS={"model":"` + quick + `"}`,
+	}, env...)
 	return i
 }
 
 // quick is a model that answers at once.
 const quick = "sim?tps=0"
 
-// environment is the tests' own, without what would configure a child. The race detector of a child need not wait for
-// long at its end.
-func environment() []string {
-	env := []string{"GORACE=atexit_sleep_ms=10"}
-	for _, pair := range os.Environ() {
-		if !strings.HasPrefix(pair, "SLUICE_") && !strings.HasPrefix(pair, "OPENAI_") {
-			env = append(env, pair)
-		}
-	}
-	return env
-}
-
 // up starts the process and waits until it serves.
-func (i *installation) up() error {
-	i.cmd, i.log, i.done = exec.Command(sluice, "up"), &bytes.Buffer{}, make(chan struct{})
-	i.cmd.Env, i.cmd.Stdout, i.cmd.Stderr = i.env, i.log, i.log
-	i.cmd.SysProcAttr = &syscall.SysProcAttr{}
-	dieWithParent(i.cmd.SysProcAttr)
-	if err := i.cmd.Start(); err != nil {
-		return fmt.Errorf("start sluice up: %w", err)
+func (i *installation) up() (err error) {
+	if i.now, err = process.Start(sluice, i.env, "up"); err != nil {
+		return err
 	}
-	go func() {
-		defer close(i.done)
-		_ = i.cmd.Wait() // how it ended is seen in what it does not do
-	}()
-	for limit := time.After(patience); ; {
+	return i.now.Await(context.Background(), func() bool {
 		resp, err := http.Get("http://" + i.http + "/readyz")
-		if err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
+		if err != nil {
+			return false
 		}
-		select {
-		case <-i.done:
-			return fmt.Errorf("sluice up has ended: %s", i.log)
-		case <-limit:
-			return errors.New("sluice up does not come up")
-		case <-time.After(10 * time.Millisecond): // there is nothing that tells
-		}
-	}
+		resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
 }
 
 // kill ends the process as a crash does.
 func (i *installation) kill() {
-	if i.cmd == nil {
-		return
+	if i.now != nil {
+		i.now.Kill()
 	}
-	_ = i.cmd.Process.Kill() // it may have ended
-	<-i.done
 }
 
 // start brings up an installation for one test.
@@ -110,11 +75,11 @@ func start(t *testing.T, i *installation) *installation {
 	require.NoError(t, i.up())
 	t.Cleanup(func() {
 		i.kill()
-		if strings.Contains(i.log.String(), "DATA RACE") {
+		if strings.Contains(i.now.Out.String(), "DATA RACE") {
 			t.Error("the race detector found something")
 		}
 		if t.Failed() {
-			t.Logf("%s", i.log)
+			t.Logf("%s", &i.now.Out)
 		}
 	})
 	return i
@@ -124,7 +89,7 @@ func start(t *testing.T, i *installation) *installation {
 func (i *installation) tenant(t *testing.T, scopes string) string {
 	t.Helper()
 	cmd := exec.Command(sluice, "keys", "create", "--tenant", fmt.Sprintf("t%d", tenants.Add(1)), "--scope", scopes)
-	cmd.Env = i.env
+	cmd.Env = process.Environment(i.env...)
 	out, err := cmd.Output()
 	require.NoError(t, err)
 	return strings.TrimSpace(string(out))
@@ -182,31 +147,5 @@ func stored(t *testing.T, api *client.Client, conversation string) client.Messag
 		for _, err := range api.Follow(t.Context(), said[0].ID, 0) {
 			require.NoError(t, err)
 		}
-	}
-}
-
-var ports = struct {
-	sync.Mutex
-	given map[int]bool
-}{given: map[int]bool{}}
-
-// freeAddr returns a loopback address that nobody has and nobody gets until the tests end, so that a server can come
-// back to it: the port lies below those that the system gives to clients.
-func freeAddr() string {
-	ports.Lock()
-	defer ports.Unlock()
-	for {
-		port := 15000 + rand.IntN(17000)
-		if ports.given[port] {
-			continue
-		}
-		addr := fmt.Sprintf("127.0.0.1:%d", port)
-		listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)
-		if err != nil {
-			continue
-		}
-		_ = listener.Close()
-		ports.given[port] = true
-		return addr
 	}
 }

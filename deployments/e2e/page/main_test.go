@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -19,6 +18,7 @@ import (
 
 	"sluice/deployments/internal/chromium"
 	"sluice/deployments/internal/npm"
+	"sluice/deployments/internal/process"
 )
 
 var (
@@ -69,9 +69,7 @@ func fail(err error) int {
 
 func build(dir string) error {
 	sluice = filepath.Join(dir, "sluice")
-	cmd := exec.Command("go", append(append([]string{"build"}, buildFlags...), "-o", sluice, "sluice/deployments/cmd/sluice")...)
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	return cmd.Run()
+	return process.Build(dir, append(buildFlags, "sluice/deployments/cmd/sluice")...)
 }
 
 func readAxe(ctx context.Context) error {

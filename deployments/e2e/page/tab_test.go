@@ -7,7 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
+
+	"sluice/deployments/internal/chromium"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -128,19 +129,9 @@ func see[T any](p *tab, expression string) T {
 // until waits for an expression to become true, on whichever page the tab comes to be.
 func (p *tab) until(expression string) {
 	p.t.Helper()
-	limit, tick := time.After(patience), time.NewTicker(20*time.Millisecond)
-	defer tick.Stop()
-	for {
-		ok, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](`(() => { try { return !!(`+expression+`); } catch { return false; } })()`))
-		if err == nil && ok {
-			return
-		}
-		select {
-		case <-limit:
-			require.Fail(p.t, "waited in vain for "+expression, "%v", err)
-		case <-tick.C:
-		}
-	}
+	ctx, stop := context.WithTimeout(p.ctx, patience)
+	defer stop()
+	require.NoError(p.t, chromium.Until(ctx, expression))
 }
 
 // phone makes the tab as wide as a phone.

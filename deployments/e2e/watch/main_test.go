@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"sluice/deployments/internal/chromium"
+	"sluice/deployments/internal/process"
 )
 
 var (
@@ -72,9 +73,7 @@ func find() (err error) {
 
 func build(dir string) error {
 	sluice = filepath.Join(dir, "sluice")
-	cmd := exec.Command("go", "build", "-o", sluice, "sluice/deployments/cmd/sluice")
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	return cmd.Run()
+	return process.Build(dir, "sluice/deployments/cmd/sluice")
 }
 
 // open starts the browser, which ends with ctx.

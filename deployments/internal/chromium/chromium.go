@@ -44,3 +44,21 @@ func find() (string, error) {
 	}
 	return "", errors.New("these tests need Chromium in PATH; make test installs it")
 }
+
+// Until waits until an expression is true on whichever page the tab comes to be; one that is just being left, or is not there
+// yet, has nothing that is true. It fails when ctx ends.
+func Until(ctx context.Context, expression string) error {
+	tick := time.NewTicker(20 * time.Millisecond) // nothing tells when a page has changed
+	defer tick.Stop()
+	for {
+		ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`(() => { try { return !!(`+expression+`); } catch { return false; } })()`))
+		if err == nil && ok {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %s: %w", expression, errors.Join(context.Cause(ctx), err))
+		case <-tick.C:
+		}
+	}
+}
