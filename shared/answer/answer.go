@@ -35,6 +35,14 @@ type Answer struct {
 	chunks  int
 	bytes   int
 	scratch []byte
+	thread  thread
+}
+
+// thread is what the chunks that fit a stencil continue.
+type thread struct {
+	Stencil
+	text     *value // in the message of a choice
+	from, to int    // where the choices begin in its head, and end in its tail
 }
 
 type field struct{ key, first, last string } // raw JSON; first and last value that was not null
@@ -48,8 +56,11 @@ type choice struct {
 // Add merges one upstream chunk and returns what a delta event has to say of it: its choices, its usage, and the other
 // fields that changed, byte for byte. Of the events of a response's stream that is the whole event, save for its number and
 // padding, and for what it repeats of the Response: the request, the output, and what has not changed. It returns nil for a
-// chunk that says nothing new.
+// chunk that says nothing new. Nothing of chunk is kept.
 func (a *Answer) Add(chunk json.RawMessage) (json.RawMessage, error) {
+	if text, fits := a.thread.Text(chunk); fits {
+		return a.goOn(text, len(chunk)), nil
+	}
 	if a.chunks == 0 && Native(chunk) {
 		a.native = &native{}
 	}
@@ -61,19 +72,23 @@ func (a *Answer) Add(chunk json.RawMessage) (json.RawMessage, error) {
 		return nil, ErrShape
 	}
 	slim, comma, shape := append(a.scratch[:0], '{'), false, true
+	var choices gjson.Result
+	news := false // beside the choices
 	root.ForEach(func(k, v gjson.Result) bool {
 		key := k.Raw[1 : len(k.Raw)-1]
 		switch {
 		case key == "choices":
 			if v.Type != gjson.Null && v.Raw != "[]" {
-				shape = a.addChoices(v)
+				news = news || choices.Exists()
+				shape, choices = a.addChoices(v), v
 				slim = append(appendKey(slim, &comma, key), v.Raw...)
 			}
 		case v.Type == gjson.Null:
 		case key == "usage":
-			a.usage = json.RawMessage(v.Raw)
+			a.usage, news = append(a.usage[:0:0], v.Raw...), true
 			slim = append(appendKey(slim, &comma, key), v.Raw...)
 		case a.set(key, v.Raw):
+			news = true
 			slim = append(appendKey(slim, &comma, key), v.Raw...)
 		}
 		return shape
@@ -84,10 +99,40 @@ func (a *Answer) Add(chunk json.RawMessage) (json.RawMessage, error) {
 	}
 	a.chunks++
 	a.bytes += len(chunk)
+	a.thread.Drop()
 	if !comma {
 		return nil, nil
 	}
+	if !news {
+		a.learn(chunk, choices)
+	}
 	return slices.Clone(append(slim, '}')), nil
+}
+
+// learn lets the chunks that follow be recognised if this one is of the kind that only continues a text: its other fields say
+// nothing new, and the next time no more.
+func (a *Answer) learn(chunk json.RawMessage, choices gjson.Result) {
+	name, text, ok := Spoken(choices)
+	if !ok {
+		return
+	}
+	held := a.find(choices.Get("0.index").Int()).message.find(name)
+	if held == nil || held.kind != '"' {
+		return
+	}
+	a.thread.Cut(chunk, text)
+	a.thread.text, a.thread.from, a.thread.to = held, choices.Index, choices.Index+len(choices.Raw)-(text.Index+len(text.Raw)-1)
+}
+
+// goOn adds the text of a chunk of size bytes that fits the stencil, and returns what Add does.
+func (a *Answer) goOn(text []byte, size int) json.RawMessage {
+	s := &a.thread
+	s.text.text = append(s.text.text, text...)
+	a.chunks++
+	a.bytes += size
+	slim := make([]byte, 0, len(`{"choices":}`)+len(s.head)-s.from+len(text)+s.to)
+	slim = append(append(slim, `{"choices":`...), s.head[s.from:]...)
+	return append(append(append(slim, text...), s.tail[:s.to]...), '}')
 }
 
 // set notes a top-level field and reports whether it changed.

@@ -78,6 +78,7 @@ type Log struct {
 	nc      *nats.Conn
 	js      jetstream.JetStream
 	opts    Options
+	courier courier
 	missing chan struct{} // holds one element after a stream was found missing
 
 	fromLog, fromStore atomic.Int64 // see Replays
@@ -96,7 +97,7 @@ func New(nc *nats.Conn, opts Options) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open event log: %w", err)
 	}
-	return &Log{nc: nc, js: js, opts: opts, missing: make(chan struct{}, 1)}, nil
+	return &Log{nc: nc, js: js, opts: opts, courier: courier{nc: nc}, missing: make(chan struct{}, 1)}, nil
 }
 
 // Replays is how many of viewers' questions this process has answered from the log, and how many with an end that the

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"github.com/nats-io/nats.go"
 	"github.com/tidwall/gjson"
@@ -19,7 +20,14 @@ type tail struct {
 	place place
 	last  completion.Record
 	pos   uint64 // of the job's last message; 0: there is none
-	msg   *nats.Msg
+	offer offer
+}
+
+// offer is what a tail was offered and has not settled.
+type offer struct {
+	ctx     context.Context
+	record  completion.Record
+	settled func(error)
 }
 
 var _ completion.Tail = (*tail)(nil)
@@ -41,7 +49,7 @@ func (l *Log) Begin(ref completion.Ref) (completion.Tail, error) {
 	if err != nil {
 		return nil, fmt.Errorf("begin log: %w", err)
 	}
-	return l.tail(p, entry{}), nil
+	return &tail{log: l, place: p}, nil
 }
 
 // Resume is Open for a caller that knows of events up to seq, which the log may have lost: the next event's seq is above that
@@ -64,51 +72,82 @@ func (l *Log) open(ctx context.Context, ref completion.Ref) (*tail, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open log of %s: %w", ref.Job, err)
 	}
-	return l.tail(p, end), nil
-}
-
-func (l *Log) tail(p place, end entry) *tail {
-	t := &tail{log: l, place: p, last: end.Record, pos: end.pos}
-	t.msg = &nats.Msg{Subject: p.subject, Header: nats.Header{expectation: []string{""}}}
-	return t
+	return &tail{log: l, place: p, last: end.Record, pos: end.pos}, nil
 }
 
 func (t *tail) Last() completion.Record { return t.last }
 
 // Append costs one round trip. See completion.Tail.
 func (t *tail) Append(ctx context.Context, e completion.Event) error {
+	r, err := t.record(e)
+	if err != nil {
+		return err
+	}
+	m, err := ask(ctx, t.log.nc, t.message(r), 0)
+	return t.put(ctx, r, m, err)
+}
+
+// Offer costs one round trip too, for which nobody waits. See completion.Tail.
+func (t *tail) Offer(ctx context.Context, e completion.Event, settled func(error)) {
+	r, err := t.record(e)
+	if err != nil {
+		go settled(err)
+		return
+	}
+	t.offer = offer{ctx, r, settled}
+	t.log.courier.send(parcel{subject: t.place.subject, pos: t.pos, data: r.Data, to: t})
+}
+
+// answered settles the offer: at once if the server has taken it, else as Append does.
+func (t *tail) answered(m *nats.Msg, err error) {
+	o := t.offer
+	t.offer = offer{}
+	if err == nil && t.taken(o.record, m) {
+		o.settled(nil)
+		return
+	}
+	go func() { o.settled(t.put(o.ctx, o.record, m, err)) }()
+}
+
+// record makes e the record behind the last one.
+func (t *tail) record(e completion.Event) (r completion.Record, err error) {
 	if t.last.Type.Final() {
-		return fmt.Errorf("append %s event: %w", e.Type, completion.ErrFinal)
+		return r, fmt.Errorf("append %s event: %w", e.Type, completion.ErrFinal)
 	}
 	e.Seq = t.last.Seq + 1
 	data, err := e.Encode()
 	if err != nil {
-		return fmt.Errorf("append: %w", err)
+		return r, fmt.Errorf("append: %w", err)
 	}
 	if len(data) > MaxMessageBytes {
-		return fmt.Errorf("append %s event: %d bytes are more than the log's limit of %d", e.Type, len(data), MaxMessageBytes)
+		return r, fmt.Errorf("append %s event: %d bytes are more than the log's limit of %d", e.Type, len(data), MaxMessageBytes)
 	}
-	if err := t.put(ctx, completion.Record{Seq: e.Seq, Attempt: e.Attempt, Type: e.Type, Data: data}); err != nil {
-		return fmt.Errorf("append %s event %d: %w", e.Type, e.Seq, err)
-	}
-	return nil
+	return completion.Record{Seq: e.Seq, Attempt: e.Attempt, Type: e.Type, Data: data}, nil
 }
 
-// put sends r with the same expectation until the outcome is known, so that it is stored once at most.
-func (t *tail) put(ctx context.Context, r completion.Record) error {
-	t.msg.Data = r.Data
-	t.msg.Header[expectation][0] = strconv.FormatUint(t.pos, 10)
+// message has r stored behind the last record, or not at all.
+func (t *tail) message(r completion.Record) *nats.Msg {
+	return &nats.Msg{Subject: t.place.subject, Data: r.Data, Header: nats.Header{expectation: []string{strconv.FormatUint(t.pos, 10)}}}
+}
+
+// put judges the answer to the message with r, or its failure, and sends it with the same expectation until the outcome is
+// known, so that it is stored once at most.
+func (t *tail) put(ctx context.Context, r completion.Record, m *nats.Msg, err error) error {
 	for n := 0; ; n++ {
-		m, err := ask(ctx, t.log.nc, t.msg, n)
+		known := false
 		if err == nil {
-			var known bool
-			if known, err = t.settle(ctx, r, m); known {
-				return err
-			}
+			known, err = t.settle(ctx, r, m)
 		}
-		if err := t.log.again(ctx, n, err); err != nil {
-			return err
+		if !known {
+			err = t.log.again(ctx, n, err)
 		}
+		switch {
+		case err != nil:
+			return fmt.Errorf("append %s event %d: %w", r.Type, r.Seq, err)
+		case known:
+			return nil
+		}
+		m, err = ask(ctx, t.log.nc, t.message(r), n+1)
 	}
 }
 
@@ -121,11 +160,19 @@ const (
 
 // settle judges the server's answer. known is false if r must be sent again; err then says why.
 func (t *tail) settle(ctx context.Context, r completion.Record, m *nats.Msg) (known bool, err error) {
-	if pos := gjson.GetBytes(m.Data, "seq").Uint(); pos > 0 {
-		t.last, t.pos = r, pos
+	if t.taken(r, m) {
 		return true, nil
 	}
 	return t.refused(ctx, r, gjson.GetBytes(m.Data, "error"))
+}
+
+// taken reports whether the server has stored r, which is the log's last then.
+func (t *tail) taken(r completion.Record, m *nats.Msg) bool {
+	pos := gjson.Get(unsafe.String(unsafe.SliceData(m.Data), len(m.Data)), "seq").Uint() // nothing of the text is kept
+	if pos > 0 {
+		t.last, t.pos = r, pos
+	}
+	return pos > 0
 }
 
 func (t *tail) refused(ctx context.Context, r completion.Record, failure gjson.Result) (known bool, err error) {

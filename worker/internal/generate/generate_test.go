@@ -218,11 +218,15 @@ func (t *tail) Append(ctx context.Context, e completion.Event) error {
 	if t.next != len(t.m.events)+1 {
 		return completion.ErrStale
 	}
-	e.Seq = int64(t.next)
+	e.Seq, e.Chunks = int64(t.next), slices.Clone(e.Chunks)
 	t.next++
 	t.m.events = append(t.m.events, e)
 	t.m.acts = append(t.m.acts, "publish "+string(e.Type))
 	return nil
+}
+
+func (t *tail) Offer(ctx context.Context, e completion.Event, settled func(error)) {
+	go func() { settled(t.Append(ctx, e)) }()
 }
 
 func (t *tail) away() bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,8 +21,9 @@ const maxDelta = answer.MaxChunk
 // flight at a time. What arrives while an event is unacknowledged travels together in the next one, so a slow log makes
 // events larger, not the stream slower. Its memory is bounded by the upstream's limit on an answer.
 //
-// Whoever publishes is there only while there is something to publish: a stream waits for its upstream most of the time, and
-// thousands do so at once.
+// Nobody waits for the log: who adds the first chunk offers it, and the answer to an offer leads to the next one. A goroutine
+// of its own is there only to begin, and where the log refuses: a stream waits for its upstream most of the time, and thousands do
+// so at once.
 //
 // A quiet one says nothing, runs nothing and does not know the log, until an outcome has to be kept there: then it says
 // everything, as to a log that has lost what was said.
@@ -33,14 +35,17 @@ type speech struct {
 	quiet   bool
 	begun   bool            // a quiet one has something in the log
 	tail    completion.Tail // of whoever publishes, until done is closed; nil before the first event
-	publish func()          // publishes what is pending; nil for a quiet one
+	ctx     context.Context // of whoever publishes
+	lost    func(error)     // see speak
+	settled func(error)     // s.goOn
 
 	mu      sync.Mutex
 	answer  answer.Answer
 	whole   json.RawMessage // the answer of an endpoint that does not stream
 	pending []json.RawMessage
-	busy    bool      // somebody publishes, or nobody will any more
-	first   time.Time // when the first chunk came
+	said    []json.RawMessage // what was pending before, for its memory
+	busy    bool              // somebody publishes, or nobody will any more
+	first   time.Time         // when the first chunk came
 	ended   bool
 	kept    bool // the outcome is in the log; owned by whoever concludes the attempt
 
@@ -62,8 +67,17 @@ func (s *speech) keepQuiet() {
 	close(s.done)
 }
 
-// add takes one upstream chunk; its bytes are kept.
+// add takes one upstream chunk, of which nothing is kept.
 func (s *speech) add(chunk json.RawMessage) error {
+	idle, err := s.take(chunk)
+	if idle {
+		s.publish()
+	}
+	return err
+}
+
+// take makes the chunk pending, unless nothing is to be said of it. idle: nobody publishes, so the caller does.
+func (s *speech) take(chunk json.RawMessage) (idle bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.first.IsZero() {
@@ -71,21 +85,23 @@ func (s *speech) add(chunk json.RawMessage) error {
 	}
 	slim, err := s.answer.Add(chunk)
 	if err != nil || slim == nil || s.quiet {
-		return err
+		return false, err
 	}
-	s.pending = append(s.pending, answer.Split(slim)...)
-	if !s.busy {
-		s.busy = true
-		go s.publish()
+	if len(slim) <= answer.MaxChunk {
+		s.pending = append(s.pending, slim)
+	} else {
+		s.pending = append(s.pending, answer.Split(slim)...)
 	}
-	return nil
+	idle = !s.busy
+	s.busy = true
+	return idle, nil
 }
 
 // set takes a whole answer, of which nothing is said before its end.
 func (s *speech) set(whole json.RawMessage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.whole, s.first = whole, time.Now()
+	s.whole, s.first = slices.Clone(whole), time.Now()
 }
 
 // end says that no chunk will follow.
@@ -102,36 +118,47 @@ func (s *speech) end() {
 // speak begins to publish, and lets what is added be published until end was called and all is said, or until ctx ends.
 // lost is called at once when a later attempt has the log (completion.ErrStale, I5).
 func (s *speech) speak(ctx context.Context, lost func(error)) {
-	s.publish = func() {
-		idle, err := s.sayPending(ctx)
-		if idle {
+	s.ctx, s.lost, s.settled, s.busy = ctx, lost, s.goOn, true
+	go func() {
+		if err := s.begin(ctx); err != nil {
+			s.conclude(err)
 			return
 		}
-		s.err = err
-		close(s.done)
-		if errors.Is(err, completion.ErrStale) || errors.Is(err, completion.ErrFinal) {
-			lost(err)
-		}
-	}
-	s.busy = true
-	go s.publish()
+		s.publish()
+	}()
 }
 
-// sayPending publishes until nothing is pending. idle: more may come, and whoever adds it has it published.
-func (s *speech) sayPending(ctx context.Context) (idle bool, err error) {
-	if s.tail == nil {
-		if err := s.begin(ctx); err != nil {
-			return false, err
-		}
+// publish offers the log what is pending. If nothing is, whoever adds something is the next to publish.
+func (s *speech) publish() {
+	switch chunks, idle := s.next(); {
+	case len(chunks) > 0:
+		s.tail.Offer(s.ctx, s.delta(chunks), s.settled)
+	case !idle:
+		s.conclude(nil)
 	}
-	for {
-		chunks, idle := s.take()
-		if len(chunks) == 0 {
-			return idle, nil
+}
+
+// goOn publishes what became pending during an offer, once that is settled.
+func (s *speech) goOn(err error) {
+	if err == nil {
+		s.publish()
+		return
+	}
+	go func() {
+		if err := s.mend(s.ctx, &completion.Event{Type: completion.EventDelta}, err); err != nil {
+			s.conclude(err)
+			return
 		}
-		if err := s.sayChunks(ctx, chunks); err != nil {
-			return false, err
-		}
+		s.publish()
+	}()
+}
+
+// conclude says that nobody publishes any more, and why.
+func (s *speech) conclude(err error) {
+	s.err = err
+	close(s.done)
+	if errors.Is(err, completion.ErrStale) || errors.Is(err, completion.ErrFinal) {
+		s.lost(err)
 	}
 }
 
@@ -204,7 +231,14 @@ func (s *speech) say(ctx context.Context, e *completion.Event) error {
 	if s.tail == nil {
 		return s.breakSilence(ctx, e)
 	}
-	err := s.tail.Append(ctx, *e)
+	if err := s.tail.Append(ctx, *e); err != nil {
+		return s.mend(ctx, e, err)
+	}
+	return nil
+}
+
+// mend says everything again if e was refused because the log has lost what was said before.
+func (s *speech) mend(ctx context.Context, e *completion.Event, err error) error {
 	if !errors.Is(err, completion.ErrLogLost) {
 		return err
 	}
@@ -237,7 +271,8 @@ func (s *speech) breakSilence(ctx context.Context, e *completion.Event) error {
 // recount says the whole answer, after the started event, and then e.
 func (s *speech) recount(ctx context.Context, e *completion.Event) error {
 	for _, chunk := range s.restate() {
-		if err := s.sayChunks(ctx, []json.RawMessage{chunk}); err != nil {
+		delta := s.delta([]json.RawMessage{chunk})
+		if err := s.say(ctx, &delta); err != nil {
 			return err
 		}
 	}
@@ -247,13 +282,13 @@ func (s *speech) recount(ctx context.Context, e *completion.Event) error {
 	return s.say(ctx, e)
 }
 
-func (s *speech) sayChunks(ctx context.Context, chunks []json.RawMessage) error {
-	return s.say(ctx, &completion.Event{Type: completion.EventDelta, Attempt: s.start.Attempt, At: time.Now(), Chunks: chunks})
+func (s *speech) delta(chunks []json.RawMessage) completion.Event {
+	return completion.Event{Type: completion.EventDelta, Attempt: s.start.Attempt, At: time.Now(), Chunks: chunks}
 }
 
-// take returns what is to be said next: chunks of at most maxDelta bytes. If there are none, idle tells whether more may come;
-// then nobody publishes from now on.
-func (s *speech) take() (chunks []json.RawMessage, idle bool) {
+// next returns what is to be said next: chunks of at most maxDelta bytes, which are valid until the next call. If there are
+// none, idle tells whether more may come; then nobody publishes from now on.
+func (s *speech) next() (chunks []json.RawMessage, idle bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.pending) == 0 {
@@ -265,7 +300,7 @@ func (s *speech) take() (chunks []json.RawMessage, idle bool) {
 		size += len(s.pending[n])
 		n++
 	}
-	chunks, s.pending = s.pending[:n:n], s.pending[n:]
+	chunks, s.pending, s.said = s.pending[:n], append(s.said[:0], s.pending[n:]...), s.pending[:0]
 	return chunks, false
 }
 

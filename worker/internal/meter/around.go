@@ -67,7 +67,7 @@ func (l *log) Open(ctx context.Context, ref completion.Ref) (completion.Tail, er
 	if err != nil {
 		return nil, err
 	}
-	return &tail{Tail: t, publish: l.publish}, nil
+	return newTail(t, l.publish), nil
 }
 
 // Begin is generate.Log's.
@@ -76,21 +76,45 @@ func (l *log) Begin(ref completion.Ref) (completion.Tail, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tail{Tail: t, publish: l.publish}, nil
+	return newTail(t, l.publish), nil
 }
 
 type tail struct {
 	completion.Tail
 
 	publish prometheus.Observer
+	settle  func(error) // t.settled
+	offered time.Time
+	told    func(error)
+}
+
+func newTail(t completion.Tail, publish prometheus.Observer) *tail {
+	around := &tail{Tail: t, publish: publish}
+	around.settle = around.settled
+	return around
 }
 
 // Append is completion.Tail's.
 func (t *tail) Append(ctx context.Context, e completion.Event) error {
 	begin := time.Now()
 	err := t.Tail.Append(ctx, e)
+	t.observe(begin, err)
+	return err
+}
+
+// Offer is completion.Tail's.
+func (t *tail) Offer(ctx context.Context, e completion.Event, settled func(error)) {
+	t.offered, t.told = time.Now(), settled
+	t.Tail.Offer(ctx, e, t.settle)
+}
+
+func (t *tail) settled(err error) {
+	t.observe(t.offered, err)
+	t.told(err)
+}
+
+func (t *tail) observe(begin time.Time, err error) {
 	if err == nil {
 		t.publish.Observe(time.Since(begin).Seconds())
 	}
-	return err
 }

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 	"unsafe"
 
+	"sluice/shared/answer"
 	"sluice/shared/completion"
 
 	"github.com/tidwall/gjson"
@@ -35,6 +36,7 @@ type filter struct {
 	classify func(fault) error
 	native   bool // chunks are the events of a response's stream
 	progress progress
+	stencil  answer.Stencil
 
 	out  []byte // the next chunk; nil: there is none yet
 	err  error  // what comes after it
@@ -51,7 +53,7 @@ func newFilter(r io.Reader, limit int64, choices int) *filter {
 	return &filter{src: bufio.NewReaderSize(r, lineBuffer), left: limit, progress: progress{want: choices}}
 }
 
-// next returns the next chunk, which is the caller's to keep.
+// next returns the next chunk. It is valid until the next call.
 func (f *filter) next() (json.RawMessage, error) {
 	for f.out == nil {
 		if f.err != nil {
@@ -120,12 +122,21 @@ func (f *filter) data(value []byte, readErr error) error {
 	case len(value) == 0:
 	case string(value) == "[DONE]":
 		return f.finish()
+	case len(f.event) == 0 && f.goesOn(value):
+		f.progress.chunks++
+		f.out = value
 	case len(f.event) == 0 && validJSON(value):
 		return f.chunk(value)
 	case readErr == nil: // otherwise the line was cut
 		f.event = append(append(f.event, value...), ' ')
 	}
 	return nil
+}
+
+// goesOn reports whether value is a chunk like one before save for its text, which is let through as that one was.
+func (f *filter) goesOn(value []byte) bool {
+	_, fits := f.stencil.Text(value)
+	return fits && !f.errorEvent
 }
 
 // endEvent closes an event; it may hold a chunk that spans several lines.
@@ -143,8 +154,8 @@ func (f *filter) endEvent() error {
 
 // chunk lets a chunk through.
 func (f *filter) chunk(value []byte) error {
-	chunk := owned(value)
-	root := gjson.Parse(unsafe.String(unsafe.SliceData(chunk), len(chunk))) // nobody changes a chunk
+	chunk := clean(value)
+	root := gjson.Parse(unsafe.String(unsafe.SliceData(chunk), len(chunk))) // nobody changes a chunk while it is looked at
 	if !root.IsObject() {
 		return garbage(errNotChunk)
 	}
@@ -169,20 +180,26 @@ func (f *filter) chunk(value []byte) error {
 	}
 	f.progress.add(choices)
 	f.out = chunk
+	if f.stencil.Drop(); choices.Index > 0 { // or there are none
+		if _, text, ok := answer.Spoken(choices); ok {
+			f.stencil.Cut(chunk, text)
+		}
+	}
 	return nil
 }
 
-// owned is a copy of a chunk, in one line and in UTF-8.
-func owned(value []byte) []byte {
+// clean is a chunk in one line and in UTF-8: the value itself, if it is that already.
+func clean(value []byte) []byte {
+	value = oneLine(value)
 	if !utf8.Valid(value) {
-		return appendUTF8(nil, oneLine(value))
+		return appendUTF8(nil, value)
 	}
-	return bytes.Clone(oneLine(value))
+	return value
 }
 
 // oneLine is JSON without line breaks, which may stand between its parts.
 func oneLine(value []byte) []byte {
-	if !bytes.ContainsAny(value, "\r\n") {
+	if bytes.IndexByte(value, '\r') < 0 && bytes.IndexByte(value, '\n') < 0 {
 		return value
 	}
 	var b bytes.Buffer

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -44,7 +45,7 @@ func chunks(f *filter) (list []json.RawMessage, err error) {
 		case err != nil:
 			return list, err
 		}
-		list = append(list, chunk)
+		list = append(list, bytes.Clone(chunk))
 	}
 }
 

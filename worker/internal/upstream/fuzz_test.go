@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -80,6 +81,36 @@ func FuzzStream(f *testing.F) {
 		if complete {
 			require.Less(t, status, 300)
 			require.Positive(t, chunks, "a complete answer that says nothing")
+		}
+	})
+}
+
+// FuzzFilter_GoesOn checks that chunks which are compared to one before come out as those that are parsed, or do not.
+func FuzzFilter_GoesOn(f *testing.F) {
+	for _, text := range []string{"a", `\n`, `\u00e9`, `"`, `\`, "\xff", `"}}],"error":{"message":"`, "\n", "\r"} {
+		f.Add(`{"choices":[{"index":0,"delta":{"content":"%s"},"finish_reason":null}]}`, `{"choices":[{"delta":{"content":"%s"},"finish_reason":"stop"}]}`, text)
+		f.Add(`{"id":"%s","choices":[{"delta":{"content":"a"}}]}`, `{"choices":[{"index":3,"delta":{"x":"%s"}}], "choices":[]}`, text)
+	}
+	f.Fuzz(func(t *testing.T, one, other, text string) {
+		var stream strings.Builder
+		for _, shape := range []string{one, one, other, one, other, other} {
+			fmt.Fprintf(&stream, "data: %s\n\ndata: %s\n\n", strings.Replace(shape, "%s", text, 1), strings.Replace(shape, "%s", "b", 1))
+		}
+		compared, parsed := newFilter(strings.NewReader(stream.String()), 10<<20, 1), newFilter(strings.NewReader(stream.String()), 10<<20, 1)
+		u := &Upstream{secret: newScrubber(Config{})}
+		for _, f := range []*filter{compared, parsed} {
+			f.classify = func(x fault) error { return u.classify(x) }
+		}
+		for {
+			parsed.stencil.Drop()
+			want, wantErr := parsed.next()
+			got, err := compared.next()
+			require.Equal(t, string(want), string(got))
+			require.Equal(t, parsed.progress, compared.progress)
+			require.Equal(t, fmt.Sprint(wantErr), fmt.Sprint(err))
+			if err != nil {
+				return
+			}
 		}
 	})
 }

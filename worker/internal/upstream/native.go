@@ -105,6 +105,6 @@ func (f *filter) wholeResponse(response gjson.Result) error {
 	if response.Get("object").Str != "response" || status != "completed" && status != "incomplete" {
 		return garbage(errNotEvent)
 	}
-	event := owned([]byte(`{"type":"response.` + status + `","response":` + response.Raw + `}`))
+	event := clean([]byte(`{"type":"response.` + status + `","response":` + response.Raw + `}`))
 	return f.happening(gjson.ParseBytes(event), event)
 }

@@ -28,7 +28,7 @@ func respond(t *testing.T, u *Upstream, request string) (*answer.Answer, []json.
 		}
 		_, err := a.Add(chunk)
 		require.NoError(t, err)
-		chunks = append(chunks, chunk)
+		chunks = append(chunks, bytes.Clone(chunk))
 	}
 	return a, chunks, nil
 }

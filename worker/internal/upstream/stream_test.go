@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -60,7 +61,7 @@ func collect(u *Upstream, ctx context.Context, request json.RawMessage) (chunks 
 		if failure != nil {
 			return chunks, failure
 		}
-		chunks = append(chunks, chunk)
+		chunks = append(chunks, bytes.Clone(chunk))
 	}
 	return chunks, nil
 }
