@@ -112,11 +112,11 @@ func (a *Answer) Add(chunk json.RawMessage) (json.RawMessage, error) {
 // learn lets the chunks that follow be recognised if this one is of the kind that only continues a text: its other fields say
 // nothing new, and the next time no more.
 func (a *Answer) learn(chunk json.RawMessage, choices gjson.Result) {
-	name, text, ok := Spoken(choices)
+	at, name, text, ok := continued(choices)
 	if !ok {
 		return
 	}
-	held := a.find(choices.Get("0.index").Int()).message.find(name)
+	held := a.find(at).message.find(name)
 	if held == nil || held.kind != '"' {
 		return
 	}

@@ -80,13 +80,19 @@ func escape(text []byte) int {
 	return 6
 }
 
-// Spoken returns the string by which a chunk's choices continue the answer, with its name in the delta, if they do nothing
-// else: one choice, whose delta is one string that grows, and beside it nothing but an index and nulls.
-func Spoken(choices gjson.Result) (name string, text gjson.Result, ok bool) {
+// Spoken returns the string by which a chunk's choices continue the answer, if they do nothing else: one choice, whose delta is
+// one string that grows, and beside it nothing but an index and nulls.
+func Spoken(choices gjson.Result) (text gjson.Result, ok bool) {
+	_, _, text, ok = continued(choices)
+	return text, ok
+}
+
+// continued is Spoken, with the choice's index and the string's name in the delta.
+func continued(choices gjson.Result) (at int64, name string, text gjson.Result, ok bool) {
 	count := 0
 	choices.ForEach(func(_, choice gjson.Result) bool {
 		count++
-		ok = count == 1 && choice.IsObject()
+		at, ok = choice.Get("index").Int(), count == 1 && choice.IsObject()
 		choice.ForEach(func(k, v gjson.Result) bool {
 			switch {
 			case k.Raw == `"delta"` && !text.Exists():
@@ -99,7 +105,7 @@ func Spoken(choices gjson.Result) (name string, text gjson.Result, ok bool) {
 		})
 		return ok
 	})
-	return name, text, ok && text.Exists()
+	return at, name, text, ok && text.Exists()
 }
 
 // only returns the member of an object that has one.

@@ -43,9 +43,8 @@ type Tail interface {
 	// restates what was said so far.
 	Append(ctx context.Context, e Event) error
 	// Offer begins to append e and returns at once. What Append would have answered is told to settled, once and from another
-	// goroutine, which must not be held up. Until then neither the tail nor
-	// what e holds is to be touched.
-	Offer(ctx context.Context, e Event, settled func(error))
+	// goroutine, which must not be held up; until then neither the tail nor what e holds is to be touched.
+	Offer(ctx context.Context, e *Event, settled func(error))
 }
 
 // Queue holds tasks until a worker takes them.

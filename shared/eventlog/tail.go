@@ -79,7 +79,7 @@ func (t *tail) Last() completion.Record { return t.last }
 
 // Append costs one round trip. See completion.Tail.
 func (t *tail) Append(ctx context.Context, e completion.Event) error {
-	r, err := t.record(e)
+	r, err := t.record(&e)
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (t *tail) Append(ctx context.Context, e completion.Event) error {
 }
 
 // Offer costs one round trip too, for which nobody waits. See completion.Tail.
-func (t *tail) Offer(ctx context.Context, e completion.Event, settled func(error)) {
+func (t *tail) Offer(ctx context.Context, e *completion.Event, settled func(error)) {
 	r, err := t.record(e)
 	if err != nil {
 		go settled(err)
@@ -109,8 +109,8 @@ func (t *tail) answered(m *nats.Msg, err error) {
 	go func() { o.settled(t.put(o.ctx, o.record, m, err)) }()
 }
 
-// record makes e the record behind the last one.
-func (t *tail) record(e completion.Event) (r completion.Record, err error) {
+// record makes e the record behind the last one, and gives it that seq.
+func (t *tail) record(e *completion.Event) (r completion.Record, err error) {
 	if t.last.Type.Final() {
 		return r, fmt.Errorf("append %s event: %w", e.Type, completion.ErrFinal)
 	}

@@ -134,7 +134,7 @@ func (said) Last() completion.Record {
 	return completion.Record{Seq: 2, Type: completion.EventDelta}
 }
 func (said) Append(context.Context, completion.Event) error { return nil }
-func (said) Offer(context.Context, completion.Event, func(error)) {
+func (said) Offer(context.Context, *completion.Event, func(error)) {
 	panic("an end is waited for")
 }
 

@@ -225,8 +225,8 @@ func (t *tail) Append(ctx context.Context, e completion.Event) error {
 	return nil
 }
 
-func (t *tail) Offer(ctx context.Context, e completion.Event, settled func(error)) {
-	go func() { settled(t.Append(ctx, e)) }()
+func (t *tail) Offer(ctx context.Context, e *completion.Event, settled func(error)) {
+	go func() { settled(t.Append(ctx, *e)) }()
 }
 
 func (t *tail) away() bool {

@@ -38,6 +38,7 @@ type speech struct {
 	ctx     context.Context // of whoever publishes
 	lost    func(error)     // see speak
 	settled func(error)     // s.goOn
+	offered completion.Event
 
 	mu      sync.Mutex
 	answer  answer.Answer
@@ -132,7 +133,8 @@ func (s *speech) speak(ctx context.Context, lost func(error)) {
 func (s *speech) publish() {
 	switch chunks, idle := s.next(); {
 	case len(chunks) > 0:
-		s.tail.Offer(s.ctx, s.delta(chunks), s.settled)
+		s.offered = s.delta(chunks)
+		s.tail.Offer(s.ctx, &s.offered, s.settled)
 	case !idle:
 		s.conclude(nil)
 	}

@@ -103,7 +103,7 @@ func (t *tail) Append(ctx context.Context, e completion.Event) error {
 }
 
 // Offer is completion.Tail's.
-func (t *tail) Offer(ctx context.Context, e completion.Event, settled func(error)) {
+func (t *tail) Offer(ctx context.Context, e *completion.Event, settled func(error)) {
 	t.offered, t.told = time.Now(), settled
 	t.Tail.Offer(ctx, e, t.settle)
 }

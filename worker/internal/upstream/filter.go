@@ -181,7 +181,7 @@ func (f *filter) chunk(value []byte) error {
 	f.progress.add(choices)
 	f.out = chunk
 	if f.stencil.Drop(); choices.Index > 0 { // or there are none
-		if _, text, ok := answer.Spoken(choices); ok {
+		if text, ok := answer.Spoken(choices); ok {
 			f.stencil.Cut(chunk, text)
 		}
 	}
