@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http/httptest"
@@ -143,7 +144,9 @@ func TestWorker_I10_RateLimit(t *testing.T) {
 		}
 		_, _, err := back.Store.Add(t.Context(), &job)
 		require.NoError(t, err)
-		require.NoError(t, back.Queue.Enqueue(t.Context(), job.Task()))
+		if err := back.Queue.Enqueue(t.Context(), job.Task()); !errors.Is(err, completion.ErrKnown) { // the sweeper of the worker may be faster
+			require.NoError(t, err)
+		}
 		for r, err := range back.Log.Follow(t.Context(), job.Ref(), 0) {
 			require.NoError(t, err)
 			require.NotEqual(t, completion.EventFailed, r.Type, "%s", r.Data)

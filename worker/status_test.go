@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http/httptest"
 	"testing"
@@ -55,7 +56,9 @@ func TestWorker_Status(t *testing.T) {
 		}
 		_, _, err := back.Store.Add(t.Context(), &job)
 		require.NoError(t, err)
-		require.NoError(t, back.Queue.Enqueue(t.Context(), job.Task()))
+		if err := back.Queue.Enqueue(t.Context(), job.Task()); !errors.Is(err, completion.ErrKnown) { // the sweeper of the worker may be faster
+			require.NoError(t, err)
+		}
 		return job.Ref()
 	}
 	submit("sim-instant")

@@ -96,10 +96,10 @@ var programs = []string{
 	"sluice/deployments/bench/ceiling", "sluice/deployments/bench/bare", "sluice/deployments/bench/plain", "github.com/nats-io/nats-server/v2",
 }
 
-// build compiles programs as they are released: without tables for debuggers.
+// build compiles programs as they are released: without C, and without paths and tables for debuggers.
 func (s *site) build(ctx context.Context, packages ...string) error {
-	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-ldflags=-s -w", "-o", s.bin + string(filepath.Separator)}, packages...)...)
-	cmd.Stdout, cmd.Stderr = s.progress, s.progress
+	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-trimpath", "-ldflags=-s -w", "-o", s.bin + string(filepath.Separator)}, packages...)...)
+	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), "CGO_ENABLED=0"), s.progress, s.progress
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("build %s (the benchmark runs inside the checkout): %w", strings.Join(packages, ", "), err)
 	}

@@ -53,25 +53,21 @@ func fail(err error) int {
 
 // build puts the programs of the product, and the nats-server that they are tested against, into bin.
 func build() error {
-	return errors.Join(buildProduct(bin), process.Build(bin, "github.com/nats-io/nats-server/v2"))
+	return process.Build(bin, "sluice/deployments/cmd/sluice", "sluice/api/cmd/api", "sluice/worker/cmd/worker", "sluice/migrations/cmd/migrate",
+		"github.com/nats-io/nats-server/v2")
 }
 
-func buildProduct(into string, flags ...string) error {
-	return process.Build(into, append(flags[:len(flags):len(flags)],
-		"sluice/deployments/cmd/sluice", "sluice/api/cmd/api", "sluice/worker/cmd/worker", "sluice/migrations/cmd/migrate")...)
-}
+// raced tells whether the tests run under the race detector.
+var raced bool
 
-// raceFlags build programs under the race detector if the tests are. They cost the machine many times as much, so only what
-// is struck by the fault suite and in clusters is built so: everything happens there at once.
-var raceFlags []string
-
-// watched is the folder of the programs that are built with raceFlags.
+// watched is the folder of programs of which api and worker run under the race detector if the tests do. That costs the machine
+// many times as much, so only what the fault suite and the cluster tests strike is built so: everything happens there at once.
 var watched = sync.OnceValues(func() (string, error) {
-	if raceFlags == nil {
+	if !raced {
 		return bin, nil
 	}
 	dir := filepath.Join(bin, "watched")
-	err := process.Build(dir, append(raceFlags[:len(raceFlags):len(raceFlags)], "sluice/api/cmd/api", "sluice/worker/cmd/worker")...)
+	err := process.BuildRaced(dir, "sluice/api/cmd/api", "sluice/worker/cmd/worker")
 	for _, name := range []string{"sluice", "migrate"} {
 		err = errors.Join(err, os.Symlink(filepath.Join(bin, name), filepath.Join(dir, name)))
 	}

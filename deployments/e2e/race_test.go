@@ -2,5 +2,4 @@
 
 package e2e_test
 
-// The inside of SQLite is not watched, as in make test.
-func init() { raceFlags = []string{"-race", "-gcflags=modernc.org/...=-race=false"} }
+func init() { raced = true }

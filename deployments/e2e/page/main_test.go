@@ -30,8 +30,6 @@ var (
 	sluice string
 	// axe is the script that looks for what shuts people out.
 	axe string
-	// buildFlags are those of the program: it runs under the race detector if its tests do.
-	buildFlags []string
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(suite{m}) }
@@ -69,7 +67,7 @@ func fail(err error) int {
 
 func build(dir string) error {
 	sluice = filepath.Join(dir, "sluice")
-	return process.Build(dir, append(buildFlags, "sluice/deployments/cmd/sluice")...)
+	return process.Build(dir, "sluice/deployments/cmd/sluice")
 }
 
 func readAxe(ctx context.Context) error {

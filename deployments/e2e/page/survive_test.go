@@ -100,7 +100,7 @@ func TestSurvive_I3_NetworkLoss(t *testing.T) {
 	said, _, err := api.Messages(t.Context(), id, client.MessageQuery{})
 	require.NoError(t, err)
 	require.Len(t, said, 4, "what was sent without a network was sent once")
-	require.Equal(t, bare(said[1].Text()), see[string](p, `document.querySelector(`+quote(answers+" .markdown")+`).textContent.replace(/\s/g, "")`))
+	p.until(`document.querySelector(` + quote(answers+" .markdown") + `).textContent.replace(/\s/g, "") === ` + quote(bare(said[1].Text())))
 }
 
 // The lid is closed in mid-answer: the page is frozen, its connections are dead without anybody having told it.

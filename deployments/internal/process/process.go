@@ -159,10 +159,19 @@ func (p *Process) Await(ctx context.Context, ok func() bool) error {
 	}
 }
 
-// Build puts the programs of Go packages into a folder. More of go build's flags may come before them.
-func Build(into string, args ...string) error {
+// Build puts the programs of Go packages into a folder, built as those of a release are.
+func Build(into string, packages ...string) error {
+	return goBuild([]string{"CGO_ENABLED=0"}, into, append([]string{"-trimpath"}, packages...))
+}
+
+// BuildRaced is Build with the race detector, which does not watch the inside of SQLite; see the Makefile.
+func BuildRaced(into string, packages ...string) error {
+	return goBuild(nil, into, append([]string{"-race", "-gcflags=modernc.org/...=-race=false"}, packages...))
+}
+
+func goBuild(env []string, into string, args []string) error {
 	cmd := exec.Command("go", append([]string{"build", "-o", into + string(filepath.Separator)}, args...)...)
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), env...), os.Stderr, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("build programs: %w", err)
 	}

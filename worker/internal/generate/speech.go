@@ -302,7 +302,9 @@ func (s *speech) next() (chunks []json.RawMessage, idle bool) {
 		size += len(s.pending[n])
 		n++
 	}
-	chunks, s.pending, s.said = s.pending[:n], append(s.said[:0], s.pending[n:]...), s.pending[:0]
+	rest := append(s.said[:0], s.pending[n:]...)
+	clear(s.pending[n:])
+	chunks, s.pending, s.said = s.pending[:n], rest, s.pending[:0]
 	return chunks, false
 }
 
