@@ -54,7 +54,7 @@ func jobs(ctx context.Context, s *site, r *Report) error {
 			return err
 		},
 		func(ctx context.Context) error {
-			h, err := c.ceiling(ctx, s, s.Jobs)
+			h, err := c.ceiling(ctx, s, 10*s.Jobs) // so many that its first sleep, of up to a second, says little
 			asynqs = append(asynqs, h.rate)
 			return err
 		},
