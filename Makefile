@@ -20,6 +20,9 @@ RUN      :=
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# Programs are built as those of a release are, everywhere, so that their packages are compiled once.
+BUILD := CGO_ENABLED=0 go build -trimpath
+
 # What an old Go or none says of the workspace is hard to read, and so is what one says that cannot fetch modules.
 NEED    := $(shell sed -n 's/^go //p' go.work)
 OFFLINE := { GOPROXY=off go list -deps ./deployments/cmd/sluice >/dev/null 2>&1 || \
@@ -33,12 +36,12 @@ go:
 
 .PHONY: run
 run: go ## Build and start everything in one process
-	@go build -o $(BIN)/sluice ./deployments/cmd/sluice || $(OFFLINE)
+	@$(BUILD) -o $(BIN)/sluice ./deployments/cmd/sluice || $(OFFLINE)
 	@exec $(BIN)/sluice up
 
 .PHONY: build
 build: go ## Build all programs into bin/
-	go build -o $(BIN)/ ./deployments/cmd/sluice ./api/cmd/api ./worker/cmd/worker ./migrations/cmd/migrate || $(OFFLINE)
+	$(BUILD) -o $(BIN)/ ./deployments/cmd/sluice ./api/cmd/api ./worker/cmd/worker ./migrations/cmd/migrate || $(OFFLINE)
 
 PAGE := deployments/clients/page
 
@@ -91,7 +94,7 @@ profile: $(BIN)/testenv ## Profile the api and the worker under the load of two 
 
 .PHONY: microbench
 microbench: $(BIN)/testenv ## Run every Go benchmark once, so that none rots
-	@$(BIN)/testenv -- go test -vet=off -run '^$$' -bench . -benchtime 1x $$(grep -rl --include='*_test.go' '^func Benchmark' $(MODULES) | xargs -n1 dirname | sort -u | sed 's|^|./|')
+	@CGO_ENABLED=0 $(BIN)/testenv -- go test -trimpath -vet=off -run '^$$' -bench . -benchtime 1x $$(grep -rl --include='*_test.go' '^func Benchmark' $(MODULES) | xargs -n1 dirname | sort -u | sed 's|^|./|')
 
 .PHONY: lint
 lint: ## Check style and module borders
@@ -104,7 +107,7 @@ format: ## Format all code
 
 .PHONY: verify
 verify: microbench $(BIN)/testenv ## Check that go.mod files are tidy, that each module builds by itself, every file in deployments, and that benchmarks run
-	@for m in $(MODULES) $(DOCKER); do echo "verify $$m"; (cd $$m && GOWORK=off go mod tidy -diff && GOWORK=off go build ./...) || exit 1; done
+	@for m in $(MODULES) $(DOCKER); do echo "verify $$m"; (cd $$m && GOWORK=off go mod tidy -diff && GOWORK=off $(BUILD) ./...) || exit 1; done
 	@echo "verify Dockerfile" && cd $(DOCKER) && GOWORK=off go test -count=1 -vet=off .
 	@echo "verify compose.yml, systemd" && $(BIN)/testenv -- go test -count=1 -vet=off ./deployments/verify/... ./deployments/e2e/compose
 
@@ -126,4 +129,4 @@ clean: ## Remove what was built; the data folder stays
 
 .PHONY: $(BIN)/testenv
 $(BIN)/testenv: go
-	@CGO_ENABLED=0 go build -o $@ ./deployments/cmd/testenv || $(OFFLINE)
+	@$(BUILD) -o $@ ./deployments/cmd/testenv || $(OFFLINE)

@@ -24,6 +24,7 @@ type screen struct {
 	cmd      *exec.Cmd
 	terminal *os.File // our end
 	slave    *os.File // the program's end, kept open so that its settings can be read afterwards
+	before   *term.State
 	shown    output
 	done     chan struct{}
 	wide     bool
@@ -37,6 +38,8 @@ func (i *installation) onScreen(t *testing.T, args ...string) *screen {
 	s.terminal, s.slave, err = pty.Open()
 	require.NoError(t, err)
 	require.NoError(t, pty.Setsize(s.terminal, &pty.Winsize{Rows: 24, Cols: 80}))
+	s.before, err = term.GetState(s.slave.Fd())
+	require.NoError(t, err)
 	s.cmd = exec.Command(filepath.Join(bin, "sluice"), args...)
 	s.cmd.Env = process.Environment(append(i.sluice().env, "TERM=xterm-256color", "NO_COLOR=")...)
 	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = s.slave, s.slave, s.slave
@@ -122,8 +125,6 @@ func TestTop(t *testing.T) {
 	i.topOnce(t, failed)
 
 	s := i.onScreen(t, "top", "--every", "200ms")
-	before, err := term.GetState(s.slave.Fd())
-	require.NoError(t, err)
 	s.await(t, i.url, "interactive", "1/64", "Workers", "alive", "Upstreams", "sim", "upstream_rejected")
 	s.press(t, "?")
 	s.await(t, "this help")
@@ -133,7 +134,7 @@ func TestTop(t *testing.T) {
 	s.await(t, "PAUSED")
 	s.press(t, "p")
 	s.await(t, "every 200ms")
-	_, err = i.api(t).Cancel(t.Context(), job.ID)
+	_, err := i.api(t).Cancel(t.Context(), job.ID)
 	require.NoError(t, err)
 	server.stop(t, syscall.SIGTERM)
 	s.await(t, "No answer for", "refused); start it with sluice up", "The figures are from", "alive")
@@ -148,7 +149,7 @@ func TestTop(t *testing.T) {
 	require.Greater(t, strings.LastIndex(shown, "\x1b[?25h"), strings.LastIndex(shown, "\x1b[?25l"), "the cursor is back")
 	after, err := term.GetState(s.slave.Fd())
 	require.NoError(t, err)
-	require.Equal(t, before, after, "the terminal is as it was")
+	require.Equal(t, s.before, after, "the terminal is as it was")
 }
 
 // topOnce prints what there is, and what is wrong.

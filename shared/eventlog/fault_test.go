@@ -80,7 +80,7 @@ func TestLog_I3_ServerRestarts(t *testing.T) {
 	serve(t, log)
 	ref := eventlogtest.Job()
 	viewers := watch(t, s, ref)
-	tail := eventlogtest.Open(t, log, ref)
+	tail := eventlogtest.Open(t, eventlogtest.Offering(log), ref)
 	var all []completion.Record
 	put := func(e completion.Event) {
 		eventlogtest.Write(t, tail, e)
@@ -120,7 +120,7 @@ func TestLog_I3_ServerLosesItsData(t *testing.T) {
 	serve(t, log) // creates the streams again
 	ref := eventlogtest.Job()
 	viewers := watch(t, s, ref)
-	tail := eventlogtest.Open(t, log, ref)
+	tail := eventlogtest.Open(t, eventlogtest.Offering(log), ref)
 	said := []completion.Event{eventlogtest.Started(1)}
 	eventlogtest.Write(t, tail, said[0])
 	losses := 0

@@ -90,6 +90,9 @@ func (t *tail) Append(ctx context.Context, e completion.Event) error {
 // Offer costs one round trip too, for which nobody waits. See completion.Tail.
 func (t *tail) Offer(ctx context.Context, e *completion.Event, settled func(error)) {
 	r, err := t.record(e)
+	if err == nil && ctx.Err() != nil {
+		err = fmt.Errorf("append %s event: %w", e.Type, context.Cause(ctx))
+	}
 	if err != nil {
 		go settled(err)
 		return

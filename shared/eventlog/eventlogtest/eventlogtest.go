@@ -43,6 +43,12 @@ func Run(t *testing.T, open func(t *testing.T) completion.Log) {
 			t.Parallel()
 			c.test(t, open(t))
 		})
+		if act, found := strings.CutPrefix(c.name, "Append"); found {
+			t.Run("Offer"+act, func(t *testing.T) {
+				t.Parallel()
+				c.test(t, Offering(open(t)))
+			})
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package eventlogtest
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"iter"
@@ -40,6 +41,26 @@ func Open(t testing.TB, log completion.Log, ref completion.Ref) completion.Tail 
 	tail, err := log.Open(t.Context(), ref)
 	require.NoError(t, err)
 	return tail
+}
+
+// Offering is log with tails that append what they are told to by an offer.
+func Offering(log completion.Log) completion.Log { return offering{log} }
+
+type offering struct{ completion.Log }
+
+// Open is completion.Log's.
+func (o offering) Open(ctx context.Context, ref completion.Ref) (completion.Tail, error) {
+	tail, err := o.Log.Open(ctx, ref)
+	return offerer{tail}, err
+}
+
+type offerer struct{ completion.Tail }
+
+// Append is completion.Tail's.
+func (o offerer) Append(ctx context.Context, e completion.Event) error {
+	settled := make(chan error, 1)
+	o.Offer(ctx, &e, func(err error) { settled <- err })
+	return <-settled
 }
 
 // Write appends events or fails the test.

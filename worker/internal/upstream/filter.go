@@ -180,10 +180,9 @@ func (f *filter) chunk(value []byte) error {
 	}
 	f.progress.add(choices)
 	f.out = chunk
-	if f.stencil.Drop(); choices.Index > 0 { // or there are none
-		if text, ok := answer.Spoken(choices); ok {
-			f.stencil.Cut(chunk, text)
-		}
+	f.stencil.Drop()
+	if text, ok := answer.Spoken(choices); ok {
+		f.stencil.Cut(chunk, text)
 	}
 	return nil
 }
