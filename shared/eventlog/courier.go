@@ -40,7 +40,7 @@ type addressee interface {
 	answered(m *nats.Msg, err error)
 }
 
-// roundTime is how often it is looked for messages that stay unanswered.
+// roundTime is how often the courier looks for messages that stay unanswered.
 const roundTime = 250 * time.Millisecond
 
 // send has p sent, and returns at once, even if the connection takes nothing more.
@@ -69,13 +69,14 @@ func (c *courier) begin() error {
 	if c.inbox != "" {
 		return nil
 	}
-	inbox := c.nc.NewInbox() + "."
-	sub, err := c.nc.Subscribe(inbox+"*", c.receive)
+	c.inbox = c.nc.NewInbox() + "."
+	sub, err := c.nc.Subscribe(c.inbox+"*", c.receive)
 	if err != nil {
+		c.inbox = ""
 		return err
 	}
 	_ = sub.SetPendingLimits(-1, -1) // fails only for another kind of subscription; there is at most one answer for each message
-	c.inbox, c.open, c.letter = inbox, map[uint64]parcel{}, &nats.Msg{Header: nats.Header{expectation: []string{""}}}
+	c.open, c.letter = map[uint64]parcel{}, &nats.Msg{Header: nats.Header{expectation: []string{""}}}
 	c.round = time.AfterFunc(roundTime, c.giveUp)
 	return nil
 }
