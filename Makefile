@@ -8,8 +8,7 @@ export GORACE ?= atexit_sleep_ms=10
 # Tests of all modules run under the race detector, in a new order each time. It does not watch the inside of SQLite: that is
 # C made into Go, has memory of its own, and would take most of the time. What go vet says is for make lint.
 UNRACED := -gcflags=modernc.org/...=-race=false
-# Packages wait for processes now and then, so there is one more of them at a time than processors.
-TEST    := go test -race $(UNRACED) -vet=off -shuffle=on -timeout 12m -p $(shell expr `getconf _NPROCESSORS_ONLN` + 1)
+TEST    := go test -race $(UNRACED) -vet=off -shuffle=on -timeout 12m
 # PACKAGES=./shared/store limits the tests to packages (the default is all modules), RUN=I5 to names.
 PACKAGES := work
 RUN      :=

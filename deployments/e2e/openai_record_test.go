@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 
+	"sluice/deployments/internal/process"
+
 	"github.com/stretchr/testify/require"
 )
 
@@ -36,7 +38,7 @@ type exchange struct {
 	Response http.Header
 	Aborted  bool // the client left first
 
-	Body output // readable while it grows
+	Body process.Output // readable while it grows
 }
 
 // startRecorder starts a proxy to where target says that an exchange goes.

@@ -1,13 +1,11 @@
 package e2e_test
 
 import (
-	"bytes"
 	"fmt"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -34,26 +32,8 @@ type program struct {
 type child struct {
 	program
 	cmd      *exec.Cmd
-	out, err output
+	out, err process.Output
 	done     chan struct{} // closed when it and all that it started have ended, and out and err are whole
-}
-
-// output is what a process prints, readable while it does.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
 }
 
 // start starts p. A test that fails shows what p printed.

@@ -25,7 +25,7 @@ type screen struct {
 	terminal *os.File // our end
 	slave    *os.File // the program's end, kept open so that its settings can be read afterwards
 	before   *term.State
-	shown    output
+	shown    process.Output
 	done     chan struct{}
 	wide     bool
 }
