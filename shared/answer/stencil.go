@@ -72,10 +72,8 @@ func escape(text []byte) int {
 	case text[1] != 'u' || len(text) < 6:
 		return 0
 	}
-	for _, c := range text[2:6] {
-		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F') {
-			return 0
-		}
+	if len(bytes.Trim(text[2:6], "0123456789abcdefABCDEF")) > 0 {
+		return 0
 	}
 	return 6
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 )
 
@@ -29,6 +30,7 @@ type running struct {
 // ctx, or the error. It returns the errors of all, each with its runner's name, and nil if there are none. A stop takes as
 // long as the runners take. A panic ends the program, as anywhere.
 func Run(ctx context.Context, runners ...Runner) error {
+	defer runtime.KeepAlive(ballast)
 	failed := make(chan error, len(runners))
 	all := make([]*running, len(runners))
 	for i, r := range runners {

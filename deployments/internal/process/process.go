@@ -63,7 +63,7 @@ func Environment(env ...string) []string {
 
 // Start starts the program at path in Environment(env...). The caller ends it.
 func Start(path string, env []string, args ...string) (*Process, error) {
-	cmd := exec.Command(path, args...)
+	cmd := exec.CommandContext(context.Background(), path, args...) // the caller ends it
 	cmd.Env = Environment(env...)
 	return StartCommand(cmd)
 }
@@ -170,7 +170,7 @@ func BuildRaced(into string, packages ...string) error {
 }
 
 func goBuild(env []string, into string, args []string) error {
-	cmd := exec.Command("go", append([]string{"build", "-o", into + string(filepath.Separator)}, args...)...)
+	cmd := exec.CommandContext(context.Background(), "go", append([]string{"build", "-o", into + string(filepath.Separator)}, args...)...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), env...), os.Stderr, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("build programs: %w", err)
