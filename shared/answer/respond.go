@@ -40,7 +40,7 @@ func restateResponse(response gjson.Result) []json.RawMessage {
 	}
 	var cut []json.RawMessage
 	for _, event := range list {
-		cut = append(cut, Split(event)...)
+		cut = AppendSplit(cut, event)
 	}
 	return cut
 }

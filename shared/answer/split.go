@@ -14,8 +14,14 @@ const MaxChunk = 96 << 10
 // continued, long arrays extended. Chunks up to MaxChunk are returned as they are. Only what cannot be continued, such as
 // one long element of an array whose elements have no index or a top-level field, whose last value counts, stays larger. An
 // event of a response's stream is cut into fragments, see Fragments.
-func Split(chunk json.RawMessage) []json.RawMessage {
-	return split(chunk, MaxChunk)
+func Split(chunk json.RawMessage) []json.RawMessage { return AppendSplit(nil, chunk) }
+
+// AppendSplit appends to list what Split returns.
+func AppendSplit(list []json.RawMessage, chunk json.RawMessage) []json.RawMessage {
+	if len(chunk) <= MaxChunk {
+		return append(list, chunk) // as most are, without a list for it
+	}
+	return append(list, split(chunk, MaxChunk)...)
 }
 
 func split(chunk json.RawMessage, limit int) []json.RawMessage {

@@ -33,12 +33,12 @@ type speech struct {
 	start   completion.Event            // the attempt's started event
 	confirm func(context.Context) error // asks the store whether the attempt is still the job's latest
 	quiet   bool
-	begun   bool            // a quiet one has something in the log
-	tail    completion.Tail // of whoever publishes, until done is closed; nil before the first event
-	ctx     context.Context // of whoever publishes
-	lost    func(error)     // see speak
-	settled func(error)     // s.goOn
-	offered completion.Event
+	begun   bool             // a quiet one has something in the log
+	tail    completion.Tail  // of whoever publishes, until done is closed; nil before the first event
+	ctx     context.Context  // of whoever publishes
+	lost    func(error)      // see speak
+	settled func(error)      // s.goOn, made once for all offers
+	offered completion.Event // by whoever publishes
 
 	mu      sync.Mutex
 	answer  answer.Answer
@@ -88,11 +88,7 @@ func (s *speech) take(chunk json.RawMessage) (idle bool, err error) {
 	if err != nil || slim == nil || s.quiet {
 		return false, err
 	}
-	if len(slim) <= answer.MaxChunk {
-		s.pending = append(s.pending, slim)
-	} else {
-		s.pending = append(s.pending, answer.Split(slim)...)
-	}
+	s.pending = answer.AppendSplit(s.pending, slim)
 	idle = !s.busy
 	s.busy = true
 	return idle, nil

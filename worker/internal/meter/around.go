@@ -83,14 +83,14 @@ type tail struct {
 	completion.Tail
 
 	publish prometheus.Observer
-	settle  func(error) // t.settled
-	offered time.Time
-	told    func(error)
+	offered time.Time   // when the offer was made that is open
+	told    func(error) // who is told that it is settled
+	settled func(error) // t.settle, made once for all offers
 }
 
 func newTail(t completion.Tail, publish prometheus.Observer) *tail {
 	around := &tail{Tail: t, publish: publish}
-	around.settle = around.settled
+	around.settled = around.settle
 	return around
 }
 
@@ -105,10 +105,10 @@ func (t *tail) Append(ctx context.Context, e completion.Event) error {
 // Offer is completion.Tail's.
 func (t *tail) Offer(ctx context.Context, e *completion.Event, settled func(error)) {
 	t.offered, t.told = time.Now(), settled
-	t.Tail.Offer(ctx, e, t.settle)
+	t.Tail.Offer(ctx, e, t.settled)
 }
 
-func (t *tail) settled(err error) {
+func (t *tail) settle(err error) {
 	t.observe(t.offered, err)
 	t.told(err)
 }

@@ -139,9 +139,9 @@ func (u *Upstream) Close() {
 
 // Stream sends request, a body of endpoint e, and yields the answer's chunks as they come. Each is one JSON object
 // as the upstream sent it, save for the white space around it and for bytes that are not UTF-8: each such byte 0xNN
-// becomes the escape \udcNN, a lone surrogate, which can be told apart and turned back. The chunk is valid
-// until the loop goes on. A whole answer from an upstream that does not stream comes as one chunk, and so does, as it is, the answer of an
-// endpoint that has no streams.
+// becomes the escape \udcNN, a lone surrogate, which can be told apart and turned back. The chunk is valid until the loop
+// goes on. A whole answer from an upstream that does not stream comes as one chunk, and so does, as it is, the answer of
+// an endpoint that has no streams.
 //
 // The chunks of a native response are the events of its stream, those of other types than response.* left out; one that comes
 // whole is one response.completed or response.incomplete.
