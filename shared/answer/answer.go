@@ -79,8 +79,10 @@ func (a *Answer) Add(chunk json.RawMessage) (json.RawMessage, error) {
 		switch {
 		case key == "choices":
 			if v.Type != gjson.Null && v.Raw != "[]" {
-				news = news || choices.Exists()
-				shape, choices = a.addChoices(v), v
+				if choices.Exists() { // the key comes twice
+					news, shape = true, a.addChoices(choices)
+				}
+				choices = v
 				slim = append(appendKey(slim, &comma, key), v.Raw...)
 			}
 		case v.Type == gjson.Null:
@@ -94,7 +96,7 @@ func (a *Answer) Add(chunk json.RawMessage) (json.RawMessage, error) {
 		return shape
 	})
 	a.scratch = slim
-	if !shape {
+	if !shape || choices.Exists() && !a.addChoices(choices) {
 		return nil, ErrShape
 	}
 	a.chunks++
@@ -157,7 +159,7 @@ func (a *Answer) addChoices(list gjson.Result) bool {
 		return false
 	}
 	list.ForEach(func(_, c gjson.Result) bool {
-		into := a.choice(c.Get("index").Int())
+		into := a.choice(indexOf(c))
 		if ok = c.IsObject() && into != nil; !ok {
 			return false
 		}
@@ -178,6 +180,18 @@ func (a *Answer) addChoices(list gjson.Result) bool {
 		return true
 	})
 	return ok
+}
+
+// indexOf is a choice's index, 0 if it says none. It takes a third of the stack that Get takes, of which each stream has one.
+func indexOf(choice gjson.Result) (index int64) {
+	choice.ForEach(func(k, v gjson.Result) bool {
+		if k.Raw == `"index"` {
+			index = v.Int()
+			return false
+		}
+		return true
+	})
+	return index
 }
 
 // find returns the choice with that index, nil if there is none.

@@ -90,7 +90,7 @@ func continued(choices gjson.Result) (at int64, name string, text gjson.Result, 
 	count := 0
 	choices.ForEach(func(_, choice gjson.Result) bool {
 		count++
-		at, ok = choice.Get("index").Int(), count == 1 && choice.IsObject()
+		at, ok = indexOf(choice), count == 1 && choice.IsObject()
 		choice.ForEach(func(k, v gjson.Result) bool {
 			switch {
 			case k.Raw == `"delta"` && !text.Exists():

@@ -79,20 +79,33 @@ func (t *tail) Last() completion.Record { return t.last }
 
 // Append costs one round trip. See completion.Tail.
 func (t *tail) Append(ctx context.Context, e completion.Event) error {
-	r, err := t.record(&e)
+	r, err := t.record(ctx, &e)
 	if err != nil {
 		return err
 	}
-	m, err := ask(ctx, t.log.nc, t.message(r), 0)
-	return t.put(ctx, r, m, err)
+	answer := make(reply, 1)
+	t.log.courier.send(parcel{subject: t.place.subject, pos: t.pos, data: r.Data, to: answer})
+	select {
+	case a := <-answer:
+		return t.put(ctx, r, a.m, a.err)
+	case <-ctx.Done():
+		return t.put(ctx, r, nil, ctx.Err())
+	}
 }
+
+// reply is where the answer to one message arrives.
+type reply chan answered
+
+type answered struct {
+	m   *nats.Msg
+	err error
+}
+
+func (r reply) answered(m *nats.Msg, err error) { r <- answered{m, err} }
 
 // Offer costs one round trip too, for which nobody waits. See completion.Tail.
 func (t *tail) Offer(ctx context.Context, e *completion.Event, settled func(error)) {
-	r, err := t.record(e)
-	if err == nil && ctx.Err() != nil {
-		err = fmt.Errorf("append %s event: %w", e.Type, context.Cause(ctx))
-	}
+	r, err := t.record(ctx, e)
 	if err != nil {
 		go settled(err)
 		return
@@ -113,7 +126,10 @@ func (t *tail) answered(m *nats.Msg, err error) {
 }
 
 // record makes e the record behind the last one, and gives it that seq.
-func (t *tail) record(e *completion.Event) (r completion.Record, err error) {
+func (t *tail) record(ctx context.Context, e *completion.Event) (r completion.Record, err error) {
+	if ctx.Err() != nil {
+		return r, fmt.Errorf("append %s event: %w", e.Type, context.Cause(ctx))
+	}
 	if t.last.Type.Final() {
 		return r, fmt.Errorf("append %s event: %w", e.Type, completion.ErrFinal)
 	}

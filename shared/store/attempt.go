@@ -109,8 +109,8 @@ func (s *Store) Retry(ctx context.Context, ref completion.Ref, attempt int, r co
 func (s *Store) Finish(ctx context.Context, ref completion.Ref, attempt int, o completion.Outcome) (completion.Job, error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
-	if !o.State.Final() {
-		return completion.Job{}, fmt.Errorf("finish job %s: %q is not a final state", ref.Job, o.State)
+	if err := ends(ref, o); err != nil {
+		return completion.Job{}, err
 	}
 	row := jobRow{}
 	query, err := s.attempt(ref, attempt, o.State, o)
@@ -134,6 +134,14 @@ func (s *Store) Finish(ctx context.Context, ref completion.Ref, attempt int, o c
 		err = completion.ErrFinal
 	}
 	return job, wrap(err, "finish job %s", ref.Job)
+}
+
+// ends reports an outcome that is no end.
+func ends(ref completion.Ref, o completion.Outcome) error {
+	if !o.State.Final() {
+		return fmt.Errorf("finish job %s: %q is not a final state", ref.Job, o.State)
+	}
+	return nil
 }
 
 // affected turns an update that found no row into sql.ErrNoRows.

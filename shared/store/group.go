@@ -5,9 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"reflect"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -96,8 +94,8 @@ func (g *Group) Claim(ctx context.Context, ref completion.Ref, worker string, at
 // Finish is Store.Finish, but the job may come without its Request. If ctx ends while it waits for others, the outcome may
 // be stored or not.
 func (g *Group) Finish(ctx context.Context, ref completion.Ref, attempt int, o completion.Outcome) (completion.Job, error) {
-	if !o.State.Final() {
-		return g.Store.Finish(ctx, ref, attempt, o)
+	if err := ends(ref, o); err != nil {
+		return completion.Job{}, err
 	}
 	job, err := g.finishes.do(ctx, ref, finishArgs{attempt, o})
 	return *job, wrap(err, "finish job %s with others", ref.Job)
@@ -121,7 +119,7 @@ func (g *Group) claim(ctx context.Context, list []*call[claimArgs]) ([]jobRow, e
 		}
 	}
 	alive := g.db.NewSelect().TableExpr("worker AS w").ColumnExpr("1").Where("w.id = job.worker").Where("w.seen_at > v.since")
-	return g.updateMany(ctx, jobIDs(list), &values, nil, completion.Sources(completion.Running), func(q *bun.UpdateQuery) *bun.UpdateQuery {
+	return updateMany(ctx, g.Store, values, nil, completion.Sources(completion.Running), func(q *bun.UpdateQuery) *bun.UpdateQuery {
 		return q.Set("state = ?", completion.Running).Set("attempt = job.attempt + 1").Set("worker = v.worker").
 			Set("started_at = COALESCE(job.started_at, v.at)").Set("updated_at = v.at").
 			Set("retry_at = NULL").Set("first_token_at = NULL").
@@ -162,7 +160,7 @@ func (g *Group) finish(ctx context.Context, list []*call[finishArgs]) ([]jobRow,
 		results[values[i].ID] = o.Result
 	}
 	running := []completion.State{completion.Running}
-	rows, err := g.updateMany(ctx, jobIDs(list), &values, heavy, running, func(q *bun.UpdateQuery) *bun.UpdateQuery {
+	rows, err := updateMany(ctx, g.Store, values, heavy, running, func(q *bun.UpdateQuery) *bun.UpdateQuery {
 		for _, column := range []string{"state", "upstream", "result", "usage", "finish_reason", "error", "first_token_at", "unsaid"} {
 			q = q.Set("? = v.?", bun.Ident(column), bun.Ident(column))
 		}
@@ -174,41 +172,11 @@ func (g *Group) finish(ctx context.Context, list []*call[finishArgs]) ([]jobRow,
 	return rows, err
 }
 
-func jobIDs[A any](list []*call[A]) []string {
-	ids := make([]string, len(list))
-	for i, c := range list {
-		ids[i] = text(c.ref.Job)
-	}
-	return ids
-}
-
-// updateMany updates the jobs with the ids that are in one of the states, each with its row of values, which have an id and a
-// tenant too and are called v. It returns those that it changed, without some columns.
-func (s *Store) updateMany(ctx context.Context, ids []string, values any, without []string, from []completion.State, change func(*bun.UpdateQuery) *bun.UpdateQuery) ([]jobRow, error) {
-	ctx, cancel := s.limit(ctx)
-	defer cancel()
-	var names []string
-	for _, f := range s.db.Table(reflect.TypeFor[jobRow]()).Fields {
-		if !slices.Contains(without, f.Name) {
-			names = append(names, "job."+f.Name)
-		}
-	}
-	var rows []jobRow
-	// The list of ids and the CASE are for PostgreSQL: it would guess that hardly any job is in such a state, and look through
-	// all of those, or compare each with each.
-	query := s.db.NewUpdate().With("v", s.db.NewValues(values)).Model(&rows).TableExpr("v").
-		Where("job.id IN (?)", bun.List(ids)).Where("job.id = v.id").Where("job.tenant = v.tenant").
-		Where("CASE WHEN job.state IN (?) THEN TRUE ELSE FALSE END", bun.List(from)).
-		Returning(strings.Join(names, ", "))
-	_, err := change(query).Exec(ctx)
-	return rows, err
-}
-
 // gather is the pause after a statement that many shared, for each of them, in which more come together: a statement costs as
 // much as several rows do. Where few come, they hardly wait.
 const (
 	gather    = time.Millisecond
-	maxGather = 4 * time.Millisecond
+	maxGather = 8 * time.Millisecond
 )
 
 // maxTogether is the most that one statement does; more would only make each of them wait longer.

@@ -21,7 +21,7 @@ func (g *Generator) finish(ctx context.Context, job *completion.Job, s *speech, 
 	stored, err := g.end(ctx, job, outcome, func() { g.keep(ctx, job, s, outcome) })
 	if errors.Is(err, completion.ErrFinal) {
 		g.opts.Lost(job)
-		return g.seal(ctx, &stored) // somebody else ended it, and may not have got to close the log
+		return g.seal(ctx, stored) // somebody else ended it, and may not have got to close the log
 	}
 	if err != nil {
 		return g.refused(ctx, job, err)
@@ -30,14 +30,15 @@ func (g *Generator) finish(ctx context.Context, job *completion.Job, s *speech, 
 }
 
 // end stores the job's end, calling away whenever the store did not take it.
-func (g *Generator) end(ctx context.Context, job *completion.Job, o completion.Outcome, away func()) (stored completion.Job, err error) {
-	err = g.persist(ctx, job, "finish job", func(ctx context.Context) (err error) {
-		stored, err = g.store.Finish(ctx, job.Ref(), job.Attempt, o)
+func (g *Generator) end(ctx context.Context, job *completion.Job, o completion.Outcome, away func()) (stored *completion.Job, err error) {
+	err = g.persist(ctx, job, "finish job", func(ctx context.Context) error {
+		ended, err := g.store.Finish(ctx, job.Ref(), job.Attempt, o)
+		stored = &ended
 		return err
 	}, away)
 	if err == nil {
-		g.note(ctx, &stored, o.Error)
-		g.opts.Ended(&stored)
+		g.note(ctx, stored, o.Error)
+		g.opts.Ended(stored)
 	}
 	return stored, err
 }

@@ -44,7 +44,7 @@ func (g *Generator) resume(ctx context.Context, job *completion.Job) (done bool,
 	case err != nil:
 		return true, g.refused(ctx, job, err)
 	}
-	return true, g.seal(calm, &stored)
+	return true, g.seal(calm, stored)
 }
 
 // confirm asks the store whether job's attempt is still the latest, for as long as the store is away. completion.ErrStale:

@@ -116,13 +116,32 @@ func (s *speech) end() {
 // lost is called at once when a later attempt has the log (completion.ErrStale, I5).
 func (s *speech) speak(ctx context.Context, lost func(error)) {
 	s.ctx, s.lost, s.settled, s.busy = ctx, lost, s.goOn, true
-	go func() {
-		if err := s.begin(ctx); err != nil {
-			s.conclude(err)
+	if s.start.Attempt == 1 {
+		if tail, err := s.log.Begin(s.ref); err == nil {
+			s.tail, s.offered = tail, s.start
+			tail.Offer(ctx, &s.offered, s.started)
 			return
 		}
+	}
+	go s.insist()
+}
+
+// started publishes once the started event of a first attempt has been taken.
+func (s *speech) started(err error) {
+	if err == nil {
 		s.publish()
-	}()
+		return
+	}
+	go s.insist()
+}
+
+// insist publishes once the log has the started event.
+func (s *speech) insist() {
+	if err := s.begin(s.ctx); err != nil {
+		s.conclude(err)
+		return
+	}
+	s.publish()
 }
 
 // publish offers the log what is pending. If nothing is, whoever adds something is the next to publish.
