@@ -17,7 +17,7 @@ const (
 )
 
 // briefModel answers with a few tokens at once.
-const briefModel = modelName + "?tokens=4"
+func briefModel(int) string { return modelName + "?tokens=4" }
 
 // haul is what a batch, or as many tasks of Asynq alone, took.
 type haul struct {

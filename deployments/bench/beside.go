@@ -16,13 +16,17 @@ const (
 	// aimBeside is how much later the first delta may come at the 99th percentile while a batch has all of its slots (I10), as
 	// a multiple.
 	aimBeside = 1.2
-	// slowModel takes a second for an answer, so that a worker's batch slots are full while its processor is not.
-	slowModel = "sim?first=500ms&tps=20&tokens=10"
 	// slowLines are enough for a round, and few enough to be cancelled at once.
 	slowLines = 5000
 	// manifold is by how much more requests than Settings says are sent for a good 99th percentile.
-	manifold = 2
+	manifold = 4
 )
+
+// slowModel takes three seconds for an answer, so that a worker's batch slots are full while its processor is not. It is not the
+// same time for each line: otherwise those that began together would all end together, again and again, as answers never do.
+func slowModel(line int) string {
+	return fmt.Sprintf("sim?first=%dms&tps=10&tokens=20", 400+line*61%1200)
+}
 
 // beside measures whether a batch delays interactive jobs (I10): submit to first delta while a batch has all batch slots
 // of the only worker, beside the same without a batch.

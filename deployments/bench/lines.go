@@ -17,7 +17,7 @@ import (
 // input is a batch's file on this machine's disk.
 type input struct {
 	name  string
-	model string
+	model func(line int) string
 	lines int
 	bytes int // of each line, filled up with text; less than a line needs: as it comes
 }
@@ -46,7 +46,7 @@ func (in input) write(path string) (size int64, err error) {
 	}
 	out := bufio.NewWriterSize(f, 1<<20)
 	for n := range in.lines {
-		line := fmt.Sprintf(`{"custom_id":"line-%d","method":"POST","url":"/v1/chat/completions","body":{"model":%q,"messages":[{"role":"user","content":"hello`, n+1, in.model)
+		line := fmt.Sprintf(`{"custom_id":"line-%d","method":"POST","url":"/v1/chat/completions","body":{"model":%q,"messages":[{"role":"user","content":"hello`, n+1, in.model(n))
 		const end = `"}]}}` + "\n"
 		line += strings.Repeat(" padding", max(0, in.bytes-len(line)-len(end))/len(" padding")) + end
 		size += int64(len(line))
