@@ -56,11 +56,7 @@ func routes(stopping context.Context, c Config, back *backend.Backend, blobs blo
 	}
 	registerHealth(api, back.Ready, log)
 	problem.Describe(api.OpenAPI())
-	reference, err := page.Reference(api.OpenAPI())
-	if err != nil {
-		return nil, err
-	}
-	mux.Handle("GET /docs", reference)
+	mux.Handle("GET /docs", page.Reference(api.OpenAPI()))
 	pages, err := site.Routes(site.Options{Open: !c.NeedsKeys(), WebSockets: c.webSockets()})
 	if err != nil {
 		return nil, err

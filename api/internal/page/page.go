@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -33,8 +34,22 @@ type status struct {
 	*huma.Response
 }
 
-// Reference renders doc once and serves it.
-func Reference(doc *huma.OpenAPI) (http.Handler, error) {
+// Reference serves doc, which it renders once, when it is first asked for.
+func Reference(doc *huma.OpenAPI) http.Handler {
+	html := sync.OnceValues(func() ([]byte, error) { return render(doc) })
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		text, err := html()
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+		_, _ = w.Write(text) // the client is gone; there is nobody to tell
+	})
+}
+
+func render(doc *huma.OpenAPI) ([]byte, error) {
 	var routes []route
 	for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
 		item := doc.Paths[path]
@@ -52,11 +67,7 @@ func Reference(doc *huma.OpenAPI) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("render API reference: %w", err)
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-		_, _ = w.Write(html.Bytes()) // the client is gone; there is nobody to tell
-	}), nil
+	return html.Bytes(), nil
 }
 
 func statuses(op *huma.Operation) []status {

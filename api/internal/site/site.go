@@ -18,6 +18,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -38,7 +39,8 @@ type file struct {
 	tag         string // its ETag
 	keep        string // its Cache-Control
 	policy      string // its Content-Security-Policy; empty: that of every answer
-	plain, gzip []byte
+	plain       []byte
+	squeezed    func() []byte // gzip's, made when it is first asked for; nil if it is not smaller
 }
 
 // Options say what the page must know before it can ask.
@@ -99,7 +101,8 @@ func policy(webSockets []string) (string, error) {
 func newFile(name string, plain []byte) *file {
 	sum := sha256.Sum256(plain)
 	return &file{
-		kind: mime.TypeByExtension(path.Ext(name)), tag: hex.EncodeToString(sum[:8]), keep: forever, plain: plain, gzip: squeeze(plain),
+		kind: mime.TypeByExtension(path.Ext(name)), tag: hex.EncodeToString(sum[:8]), keep: forever, plain: plain,
+		squeezed: sync.OnceValue(func() []byte { return squeeze(plain) }),
 	}
 }
 
@@ -117,11 +120,11 @@ func squeeze(b []byte) []byte {
 
 func (f *file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, tag, h := f.plain, f.tag, w.Header()
-	if f.gzip != nil {
-		h.Set("Vary", "Accept-Encoding")
-		if takesGzip(r.Header.Get("Accept-Encoding")) {
+	h.Set("Vary", "Accept-Encoding")
+	if takesGzip(r.Header.Get("Accept-Encoding")) {
+		if small := f.squeezed(); small != nil {
 			h.Set("Content-Encoding", "gzip")
-			body, tag = f.gzip, tag+"-gzip"
+			body, tag = small, tag+"-gzip"
 		}
 	}
 	h.Set("Content-Type", f.kind)
