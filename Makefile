@@ -9,8 +9,10 @@ export GORACE ?= atexit_sleep_ms=10
 # C made into Go, has memory of its own, and would take most of the time. What go vet says is for make lint.
 UNRACED := -gcflags=modernc.org/...=-race=false
 TEST    := go test -race $(UNRACED) -vet=off -shuffle=on -timeout 12m
-# PACKAGES=./shared/store limits the tests to packages (the default is all modules), RUN=I5 to names.
-PACKAGES := work
+# What make verify tests is not tested twice.
+VERIFIED := sluice/deployments/verify% sluice/deployments/e2e/compose sluice/deployments/cmd/release
+# PACKAGES=./shared/store limits the tests to packages (the default is all others of all modules), RUN=I5 to names.
+PACKAGES  = $(filter-out $(VERIFIED),$(shell go list work))
 RUN      :=
 
 .DEFAULT_GOAL := help
@@ -105,10 +107,10 @@ format: ## Format all code
 	@for m in $(MODULES); do (cd $$m && $(LINT) fmt --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 
 .PHONY: verify
-verify: microbench $(BIN)/testenv ## Check that go.mod files are tidy, that each module builds by itself, every file in deployments, and that benchmarks run
+verify: microbench $(BIN)/testenv ## Check go.mod files, each module by itself, every file in deployments, a release, and that benchmarks run
 	@for m in $(MODULES) $(DOCKER); do echo "verify $$m"; (cd $$m && GOWORK=off go mod tidy -diff && GOWORK=off $(BUILD) ./...) || exit 1; done
 	@echo "verify Dockerfile" && cd $(DOCKER) && GOWORK=off go test -count=1 -vet=off .
-	@echo "verify compose.yml, systemd" && $(BIN)/testenv -- go test -count=1 -vet=off ./deployments/verify/... ./deployments/e2e/compose
+	@echo "verify compose.yml, systemd, k8s, release" && $(BIN)/testenv -- go test -count=1 -vet=off $(filter $(VERIFIED),$(shell go list work))
 
 # VERSION is stamped into the programs of a release.
 VERSION ?= $(shell git describe --tags --always --dirty)

@@ -83,25 +83,25 @@ func (t *tail) Append(ctx context.Context, e completion.Event) error {
 	if err != nil {
 		return err
 	}
-	answer := make(reply, 1)
-	t.log.courier.send(parcel{subject: t.place.subject, pos: t.pos, data: r.Data, to: answer})
+	to := make(waiter, 1)
+	t.log.courier.send(parcel{subject: t.place.subject, pos: t.pos, data: r.Data, to: to})
 	select {
-	case a := <-answer:
+	case a := <-to:
 		return t.put(ctx, r, a.m, a.err)
 	case <-ctx.Done():
 		return t.put(ctx, r, nil, ctx.Err())
 	}
 }
 
-// reply is where the answer to one message arrives.
-type reply chan answered
+// waiter is an addressee who waits. There is room for the answer even if it comes when nobody does any more.
+type waiter chan response
 
-type answered struct {
+type response struct {
 	m   *nats.Msg
 	err error
 }
 
-func (r reply) answered(m *nats.Msg, err error) { r <- answered{m, err} }
+func (w waiter) answered(m *nats.Msg, err error) { w <- response{m, err} }
 
 // Offer costs one round trip too, for which nobody waits. See completion.Tail.
 func (t *tail) Offer(ctx context.Context, e *completion.Event, settled func(error)) {

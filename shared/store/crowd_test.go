@@ -31,7 +31,7 @@ type testCrowd struct {
 }
 
 func newTestCrowd() *testCrowd {
-	c := &testCrowd{open: make(chan struct{}), singles: map[string]int{}}
+	c := &testCrowd{crowd: crowd[int]{pause: workPause}, open: make(chan struct{}), singles: map[string]int{}}
 	c.single = func(_ context.Context, w *call[int]) {
 		<-c.open
 		n := c.lonely.Add(1)
@@ -71,7 +71,7 @@ func (c *testCrowd) ask(n int, name func(int) string) (list []completion.Job, er
 	}
 	close(c.open)
 	wg.Wait()
-	time.Sleep(maxGather) // the pause after the last statement
+	time.Sleep(c.pause) // the pause after the last statement
 	return list, errs
 }
 
@@ -176,7 +176,7 @@ func TestCrowd_CallerGone(t *testing.T) {
 		require.ErrorIs(t, gone, context.Canceled)
 		close(c.open)
 		wg.Wait()
-		time.Sleep(maxGather) // the pause after the last statement
+		time.Sleep(c.pause) // the pause after the last statement
 		require.Equal(t, []int{2}, c.sizes)
 	})
 }

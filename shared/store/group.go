@@ -45,6 +45,7 @@ func (s *Store) Group() *Group {
 	g.finishes.single = func(ctx context.Context, c *call[finishArgs]) {
 		c.job, c.err = s.Finish(ctx, c.ref, c.args.attempt, c.args.outcome)
 	}
+	g.adds.pause, g.claims.pause, g.finishes.pause = addPause, workPause, workPause
 	g.adds.together, g.claims.together, g.finishes.together = g.add, g.claim, g.finish
 	return g
 }
@@ -173,10 +174,11 @@ func (g *Group) finish(ctx context.Context, list []*call[finishArgs]) ([]jobRow,
 }
 
 // gather is the pause after a statement that many shared, for each of them, in which more come together: a statement costs as
-// much as several rows do. Where few come, they hardly wait.
+// much as several rows do. Where few come, they hardly wait. A client waits for its job to be added, so that pause is shorter at most.
 const (
 	gather    = time.Millisecond
-	maxGather = 8 * time.Millisecond
+	addPause  = 4 * time.Millisecond
+	workPause = 8 * time.Millisecond
 )
 
 // maxTogether is the most that one statement does; more would only make each of them wait longer.
@@ -198,6 +200,7 @@ type call[A any] struct {
 type crowd[A any] struct {
 	single   func(ctx context.Context, c *call[A])
 	together func(ctx context.Context, list []*call[A]) ([]jobRow, error) // the rows it has changed
+	pause    time.Duration                                                // the longest after a statement, see gather
 
 	lone sync.Mutex // those who must go alone do so one after the other, so that a crowd holds two connections at most
 
@@ -247,7 +250,7 @@ func (c *crowd[A]) goOn() {
 	go func() {
 		for ; list != nil; list = c.next() {
 			c.run(list)
-			time.Sleep(min(time.Duration(len(list))*gather, maxGather)) // in which more calls come together
+			time.Sleep(min(time.Duration(len(list))*gather, c.pause)) // in which more calls come together
 		}
 	}()
 }
