@@ -35,12 +35,12 @@ const (
 
 // file is one file as it is sent.
 type file struct {
-	kind        string // its media type
-	tag         string // its ETag
-	keep        string // its Cache-Control
-	policy      string // its Content-Security-Policy; empty: that of every answer
-	plain       []byte
-	squeezed    func() []byte // gzip's, made when it is first asked for; nil if it is not smaller
+	kind     string // its media type
+	tag      string // its ETag
+	keep     string // its Cache-Control
+	policy   string // its Content-Security-Policy; empty: that of every answer
+	plain    []byte
+	squeezed func() []byte // gzip's, made when it is first asked for; nil if it is not smaller
 }
 
 // Options say what the page must know before it can ask.
