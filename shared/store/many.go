@@ -15,8 +15,8 @@ import (
 	"sluice/shared/completion"
 )
 
-// updateMany updates the jobs that are in one of the states, each with its row of values, which are
-// called v and have an id, as their first column, and a tenant too. It returns those that it changed, without some columns.
+// updateMany updates the jobs that are in one of the states, each with its row of values, which are called v and have an id, as
+// their first column, and a tenant too. It returns those that it changed, without some columns.
 func updateMany[V any](ctx context.Context, s *Store, values []V, without []string, from []completion.State, change func(*bun.UpdateQuery) *bun.UpdateQuery) ([]jobRow, error) {
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
@@ -38,9 +38,9 @@ func updateMany[V any](ctx context.Context, s *Store, values []V, without []stri
 		return rows, err
 	}
 	// It is not prepared: PostgreSQL would go on with a plan from when the table was small.
-	arrays, columns := arrays(s.db.Table(reflect.TypeFor[V]()), values)
+	args, columns := arrays(s.db.Table(reflect.TypeFor[V]()), values)
 	query = query.With("v", s.db.NewSelect().ColumnExpr("*").TableExpr(columns)).Where("job.id = ANY ($1)")
-	answer, err := s.db.DB.QueryContext(ctx, change(query).String(), append([]any{pgx.QueryExecModeCacheDescribe}, arrays...)...)
+	answer, err := s.db.DB.QueryContext(ctx, change(query).String(), append([]any{pgx.QueryExecModeCacheDescribe}, args...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func updateMany[V any](ctx context.Context, s *Store, values []V, without []stri
 // arrays are the columns of values, rows of the table, and the expression that makes rows of them again when they are the
 // parameters of a statement of PostgreSQL's. Such a statement is the same short text for any number of rows: there is less to
 // parse, its types are asked for once, and nothing is spelled out, of which bytes would take twice their size.
-func arrays[V any](table *schema.Table, values []V) (arrays []any, rows string) {
+func arrays[V any](table *schema.Table, values []V) (args []any, rows string) {
 	var types, names []string
 	for i, f := range table.Fields {
 		element := f.StructField.Type
@@ -72,9 +72,9 @@ func arrays[V any](table *schema.Table, values []V) (arrays []any, rows string) 
 				array.Index(j).Set(f.Value(row))
 			}
 		}
-		arrays = append(arrays, array.Interface())
+		args = append(args, array.Interface())
 		types = append(types, fmt.Sprintf("$%d::%s[]", i+1, f.UserSQLType))
 		names = append(names, f.Name)
 	}
-	return arrays, fmt.Sprintf("unnest(%s) AS u (%s)", strings.Join(types, ", "), strings.Join(names, ", "))
+	return args, fmt.Sprintf("unnest(%s) AS u (%s)", strings.Join(types, ", "), strings.Join(names, ", "))
 }

@@ -65,7 +65,7 @@ func OpenPostgres(url string) (*bun.DB, error) {
 	}
 	// bun writes values into the statement, quoted for these two settings, whatever the server's defaults are.
 	config.RuntimeParams["standard_conforming_strings"], config.RuntimeParams["client_encoding"] = "on", "UTF8"
-	// Each statement is a new text, therefore: preparing it would cost a round trip and fill caches.
+	// Each statement is a new text, therefore: preparing it would cost a round trip and fill caches. updateMany asks for another mode.
 	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
 	pool := stdlib.OpenDB(*config)
 	pool.SetMaxOpenConns(maxConns)

@@ -22,8 +22,8 @@ const maxDelta = answer.MaxChunk
 // events larger, not the stream slower. Its memory is bounded by the upstream's limit on an answer.
 //
 // Nobody waits for the log: who adds the first chunk offers it, and the answer to an offer leads to the next one. A goroutine
-// of its own is there only to begin, and where the log refuses: a stream waits for its upstream most of the time, and thousands do
-// so at once.
+// of its own is there only before a later attempt's first event, and where the log refuses: a stream waits for its upstream most of
+// the time, and thousands do so at once.
 //
 // A quiet one says nothing, runs nothing and does not know the log, until an outcome has to be kept there: then it says
 // everything, as to a log that has lost what was said.
